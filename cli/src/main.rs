@@ -1,0 +1,2 @@
+//! The lyo command.
+fn main() {}

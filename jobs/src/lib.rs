@@ -1,0 +1,1 @@
+//! Job definitions, the tasks table, the bell and the relay.

@@ -1,0 +1,1 @@
+//! Rows, SQL and domain rules of Lyo over SQLite and PostgreSQL.

@@ -1,0 +1,1 @@
+//! What surrounds Lyo: configuration pieces, telemetry and health.

@@ -1,0 +1,1 @@
+//! The hands of Lyo: runs tasks and writes what came of them.
