@@ -1,1 +1,5 @@
-//! What surrounds Lyo: configuration pieces, telemetry and health.
+//! What surrounds every process of Lyo: configuration, logs and the health of its parts.
+
+pub mod config;
+pub mod health;
+pub mod telemetry;
