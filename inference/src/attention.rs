@@ -1,0 +1,244 @@
+//! Attention with grouped heads, rotary positions, a window and a cache written in place.
+
+use candle_core::quantized::QMatMul;
+use candle_core::{DType, Device, Module, Result, Tensor};
+use candle_nn::ops::{rms_norm, softmax_last_dim};
+use candle_nn::rotary_emb::rope;
+
+use crate::config::Config;
+
+/// Cosines and sines of every position, shared by all layers of one kind.
+pub(crate) struct Rotation {
+    cos: Tensor,
+    sin: Tensor,
+}
+
+impl Rotation {
+    pub(crate) fn new(
+        theta: f64,
+        factor: f64,
+        head_width: usize,
+        positions: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        let half = head_width / 2;
+        let exponents = Tensor::arange_step(0u32, to_u32(head_width), 2, &Device::Cpu)?;
+        // In f64 up to here: the angles of late positions amplify every rounding of a frequency.
+        let exponents = (exponents.to_dtype(DType::F64)? * (-theta.ln() / to_f64(head_width)))?;
+        let frequencies = (exponents.exp()? / factor)?.to_dtype(DType::F32)?;
+        let positions = Tensor::arange(0u32, to_u32(positions), &Device::Cpu)?;
+        let positions = positions.to_dtype(DType::F32)?.unsqueeze(1)?;
+        let angles = positions.broadcast_mul(&frequencies.reshape((1, half))?)?;
+        Ok(Self {
+            cos: angles.cos()?.to_device(device)?,
+            sin: angles.sin()?.to_device(device)?,
+        })
+    }
+
+    fn apply(&self, x: &Tensor, position: usize) -> Result<Tensor> {
+        let length = x.dim(2)?;
+        rope(
+            x,
+            &self.cos.narrow(0, position, length)?,
+            &self.sin.narrow(0, position, length)?,
+        )
+    }
+}
+
+/// The keys and values of one layer, `(batch, kv heads, positions, head width)`.
+pub(crate) struct LayerCache {
+    keys: Tensor,
+    values: Tensor,
+}
+
+impl LayerCache {
+    pub(crate) fn new(
+        config: &Config,
+        batch: usize,
+        positions: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        let shape = (batch, config.kv_heads, positions, config.head_width);
+        // Zeroed pages cost no memory until they are written, so a long context is free until used.
+        let empty = || Tensor::zeros(shape, DType::F32, device);
+        Ok(Self {
+            keys: empty()?,
+            values: empty()?,
+        })
+    }
+}
+
+/// What one forward pass is about: where it starts and what its rows may see.
+pub(crate) struct Span {
+    position: usize,
+    length: usize,
+    mask_global: Option<Tensor>,
+    mask_windowed: Option<Tensor>,
+}
+
+impl Span {
+    pub(crate) fn new(
+        position: usize,
+        length: usize,
+        window: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        // A single row sees all the keys that it is given: no mask is needed.
+        let mask = |first, window| match length {
+            1 => Ok(None),
+            _ => mask(position, length, first, window, device).map(Some),
+        };
+        Ok(Self {
+            position,
+            length,
+            mask_global: mask(0, usize::MAX)?,
+            mask_windowed: mask(first_visible(position, window), window)?,
+        })
+    }
+}
+
+/// The first key that the row at `position` sees through a window, itself included.
+fn first_visible(position: usize, window: usize) -> usize {
+    (position + 1).saturating_sub(window)
+}
+
+/// Rows are `position..position + length`, columns the keys from `first` on.
+fn mask(
+    position: usize,
+    length: usize,
+    first: usize,
+    window: usize,
+    device: &Device,
+) -> Result<Tensor> {
+    let keys = first..position + length;
+    let mut cells = Vec::with_capacity(length * keys.len());
+    for row in position..position + length {
+        let visible = first_visible(row, window)..=row;
+        let cell = |key| {
+            if visible.contains(&key) {
+                0f32
+            } else {
+                f32::NEG_INFINITY
+            }
+        };
+        cells.extend(keys.clone().map(cell));
+    }
+    Tensor::from_vec(cells, (length, keys.len()), device)
+}
+
+/// The attention of one layer.
+pub(crate) struct Attention {
+    pub(crate) query: QMatMul,
+    pub(crate) key: QMatMul,
+    pub(crate) value: QMatMul,
+    pub(crate) output: QMatMul,
+    pub(crate) query_norm: Tensor,
+    pub(crate) key_norm: Tensor,
+    pub(crate) windowed: bool,
+}
+
+impl Attention {
+    /// `x` is `(batch, length, hidden)`; its keys and values are written into the cache.
+    pub(crate) fn forward(
+        &self,
+        x: &Tensor,
+        config: &Config,
+        rotation: &Rotation,
+        span: &Span,
+        cache: &LayerCache,
+    ) -> Result<Tensor> {
+        let (batch, length, _) = x.dims3()?;
+        let (kv_heads, head_width) = (config.kv_heads, config.head_width);
+        let group = config.heads / kv_heads;
+        let query = split_heads(&self.query.forward(x)?, config.heads, head_width)?;
+        let key = split_heads(&self.key.forward(x)?, kv_heads, head_width)?;
+        let value = split_heads(&self.value.forward(x)?, kv_heads, head_width)?;
+        let epsilon = to_f32(config.epsilon);
+        let query = rotation.apply(&rms_norm(&query, &self.query_norm, epsilon)?, span.position)?;
+        let key = rotation.apply(&rms_norm(&key, &self.key_norm, epsilon)?, span.position)?;
+        cache.keys.slice_set(&key, 2, span.position)?;
+        cache.values.slice_set(&value, 2, span.position)?;
+
+        let end = span.position + length;
+        let first = if self.windowed {
+            first_visible(span.position, config.window)
+        } else {
+            0
+        };
+        let keys = cache.keys.narrow(2, first, end - first)?;
+        let values = cache.values.narrow(2, first, end - first)?;
+        // The heads of a group share their keys: folding them into rows saves copying the keys.
+        let query = (query * config.query_scale)?;
+        let query = query.reshape((batch, kv_heads, group * length, head_width))?;
+        let scores = query.matmul(&keys.t()?)?;
+        let scores = self.masked(scores, span, (batch, config.heads))?;
+        let mixed = softmax_last_dim(&scores)?.matmul(&values)?;
+        let mixed = mixed.reshape((batch, config.heads, length, head_width))?;
+        self.output.forward(&join_heads(&mixed)?)
+    }
+
+    fn masked(&self, scores: Tensor, span: &Span, rows: (usize, usize)) -> Result<Tensor> {
+        let mask = if self.windowed {
+            &span.mask_windowed
+        } else {
+            &span.mask_global
+        };
+        let Some(mask) = mask else { return Ok(scores) };
+        let shape = scores.shape().clone();
+        let by_head = scores.reshape((rows.0, rows.1, span.length, mask.dim(1)?))?;
+        by_head.broadcast_add(mask)?.reshape(shape)
+    }
+}
+
+/// `(batch, length, heads * width)` to `(batch, heads, length, width)`.
+fn split_heads(x: &Tensor, heads: usize, width: usize) -> Result<Tensor> {
+    let (batch, length, _) = x.dims3()?;
+    if length == 1 {
+        // The same bytes in the same order: decode needs no copy.
+        return x.reshape((batch, heads, 1, width));
+    }
+    x.reshape((batch, length, heads, width))?
+        .transpose(1, 2)?
+        .contiguous()
+}
+
+fn join_heads(x: &Tensor) -> Result<Tensor> {
+    let (batch, heads, length, width) = x.dims4()?;
+    if length == 1 {
+        return x.reshape((batch, 1, heads * width));
+    }
+    x.transpose(1, 2)?.reshape((batch, length, heads * width))
+}
+
+fn to_u32(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}
+
+fn to_f64(size: usize) -> f64 {
+    f64::from(to_u32(size))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "epsilon is a small constant of the model"
+)]
+pub(crate) fn to_f32(real: f64) -> f32 {
+    real as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_hides_what_is_older_and_what_comes_later() -> Result<()> {
+        let mask = mask(4, 2, first_visible(4, 3), 3, &Device::Cpu)?.to_vec2::<f32>()?;
+
+        let seen: Vec<Vec<bool>> = mask
+            .iter()
+            .map(|row| row.iter().map(|cell| cell.is_finite()).collect())
+            .collect();
+        assert_eq!(seen, [[true, true, true, false], [false, true, true, true]]);
+        Ok(())
+    }
+}
