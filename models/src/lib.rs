@@ -1,1 +1,37 @@
 //! Rows, SQL and domain rules of Lyo over SQLite and PostgreSQL.
+//!
+//! Functions that read take `&mut Conn`; functions that write take `&mut Tx`, so that a change and
+//! whatever must be true with it (a task, an event, an idempotency key) commit together. Times come
+//! from [`db::Db::now`], ids are made here.
+
+// The macros below name this crate the way other crates do.
+extern crate self as models;
+
+pub mod brief;
+mod clock;
+pub mod content;
+pub mod courses;
+pub mod db;
+pub mod error;
+pub mod export;
+pub mod id;
+pub mod idempotency;
+pub mod lessons;
+pub mod modules;
+mod outline;
+pub mod page;
+pub mod sql;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod word;
+
+pub use db::{Conn, Db, DbOptions, Tx};
+pub use error::{Error, Result};
+pub use id::{CourseId, LessonId, ModuleId, OwnerId, TaskId};
+pub use page::{Cursor, Limit, Page};
+
+/// For the expansion of this crate's macros in other crates.
+#[doc(hidden)]
+pub mod macros {
+    pub use {serde, sqlx, uuid};
+}

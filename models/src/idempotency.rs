@@ -1,0 +1,143 @@
+//! Idempotency keys: a repeated request is answered, not done again.
+//!
+//! The key is claimed in the transaction that does the work. A second request with the same key
+//! waits for the first one's transaction and then sees its answer, so there is no state between
+//! "new" and "answered" that anybody could observe.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+use sqlx::types::Json;
+
+use crate::{
+    db::Tx,
+    error::{Error, Result},
+    id::{OwnerId, TaskId},
+    sql,
+};
+
+/// How long a key is remembered.
+pub const LIFETIME: TimeDelta = TimeDelta::hours(24);
+
+/// What a claim found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Claim {
+    /// The key is the caller's: do the work, then [`answer`] in the same transaction.
+    New,
+    /// The same request was answered before, with this.
+    Replay {
+        /// The task it made, if it made one.
+        task_id: Option<TaskId>,
+        /// The document it answered, if it answered one.
+        response: Option<Value>,
+    },
+    /// The key was used for another request.
+    Mismatch,
+}
+
+/// What identifies a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'k> {
+    /// Who asks.
+    pub owner: OwnerId,
+    /// What for, such as `POST /v1/tasks`.
+    pub route: &'k str,
+    /// The client's key.
+    pub key: &'k str,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    fingerprint: String,
+    task_id: Option<TaskId>,
+    #[sqlx(json(nullable))]
+    response: Option<Value>,
+}
+
+/// Claims a key for a request whose body has this fingerprint (SHA-256, hexadecimal).
+///
+/// A key older than [`LIFETIME`] counts as new.
+pub async fn claim(
+    tx: &mut Tx,
+    key: Key<'_>,
+    fingerprint: &str,
+    now: DateTime<Utc>,
+) -> Result<Claim> {
+    let claimed = sql!(
+        tx,
+        execute,
+        "insert into idempotency_keys (owner_id, route, key, fingerprint, created_at)
+        values ($1, $2, $3, $4, $5)
+        on conflict (owner_id, route, key) do update
+        set fingerprint = excluded.fingerprint, task_id = null, response = null,
+            created_at = excluded.created_at
+        where idempotency_keys.created_at <= $6",
+        key.owner,
+        key.route,
+        key.key,
+        fingerprint,
+        now,
+        now - LIFETIME,
+    )?;
+    if claimed == 1 {
+        return Ok(Claim::New);
+    }
+    let row = sql!(
+        tx, fetch_optional Row,
+        "select fingerprint, task_id, response from idempotency_keys
+        where owner_id = $1 and route = $2 and key = $3",
+        key.owner, key.route, key.key,
+    )?;
+    Ok(match row {
+        Some(row) if row.fingerprint == fingerprint => Claim::Replay {
+            task_id: row.task_id,
+            response: row.response,
+        },
+        Some(_) => Claim::Mismatch,
+        // Pruned between the two statements: whoever asks again finds it new.
+        None => return Err(Error::Conflict("idempotency_key_expired")),
+    })
+}
+
+/// Remembers what the request that claimed the key was answered.
+///
+/// `response` holds an object or an array.
+pub async fn answer(
+    tx: &mut Tx,
+    key: Key<'_>,
+    task: Option<TaskId>,
+    response: Option<&Value>,
+) -> Result<()> {
+    let rows = sql!(
+        tx,
+        execute,
+        "update idempotency_keys set task_id = $4, response = $5
+        where owner_id = $1 and route = $2 and key = $3",
+        key.owner,
+        key.route,
+        key.key,
+        task,
+        response.map(Json),
+    )?;
+    if rows == 0 {
+        Err(Error::NotFound("idempotency_key"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Forgets keys older than `before`, at most `limit` of them; answers how many it forgot.
+pub async fn prune(tx: &mut Tx, before: DateTime<Utc>, limit: u32) -> Result<u64> {
+    sql!(
+        tx,
+        execute,
+        "delete from idempotency_keys
+        where (owner_id, route, key) in (
+            select owner_id, route, key from idempotency_keys
+            where created_at <= $1
+            order by created_at
+            limit $2
+        )",
+        before,
+        i64::from(limit),
+    )
+}
