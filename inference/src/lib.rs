@@ -4,13 +4,28 @@
 //! [`Engine::generate`] turns a [`Request`] into text, held to a JSON schema if there is one.
 
 mod attention;
+mod chat;
 mod checkpoint;
 mod config;
+mod decode;
+mod device;
+mod engine;
 mod error;
 mod gemma;
+mod grammar;
+mod hub;
+pub mod random;
+mod sampler;
 mod shards;
+mod tokenizer;
+mod weights;
 
 pub use checkpoint::Checkpoint;
 pub use config::Config;
+pub use device::Compute;
+pub use engine::{Engine, EngineConfig, Finish, Generation, ModelInfo, Request, WAITING_MAX};
 pub use error::{Error, Result};
 pub use gemma::{Cache, Gemma};
+pub use sampler::Sampling;
+pub use tokenizer::Tokenizer;
+pub use weights::{FetchOptions, Progress, Source, Weights};

@@ -1,0 +1,263 @@
+//! One thread owns the weights; everybody else holds a handle and waits for their turn.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::chat;
+use crate::decode::Decoder;
+use crate::device::Compute;
+use crate::error::{Error, Result};
+use crate::gemma::Gemma;
+use crate::sampler::Sampling;
+use crate::tokenizer::Tokenizer;
+use crate::weights::Weights;
+
+/// Requests that may wait for the model; one more is [`Error::Overloaded`].
+pub const WAITING_MAX: usize = 256;
+/// Positions of prompt and answer together, unless the configuration says otherwise.
+const CONTEXT_DEFAULT: usize = 8192;
+
+/// How to run a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// Threads to compute with; all physical cores if not given.
+    ///
+    /// Candle sizes its pool for quantised matrices by `RAYON_NUM_THREADS` when it is first used;
+    /// a number that differs from it is logged, since only the other operations can follow it.
+    pub threads: Option<usize>,
+    /// Where to compute.
+    pub device: Compute,
+    /// Positions that one request may use, up to what the model was trained for.
+    pub context: usize,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            threads: None,
+            device: Compute::Cpu,
+            context: CONTEXT_DEFAULT,
+        }
+    }
+}
+
+/// What is loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// Where it came from, as a person would name it.
+    pub id: String,
+    /// SHA-256 of the weights in hexadecimal.
+    pub sha256: String,
+    /// Positions that prompt and answer can use together.
+    pub context: usize,
+    /// Number of weights.
+    pub parameters: u64,
+    /// Number of tokens.
+    pub vocabulary: usize,
+    /// How most weights are stored, such as `q8_0`.
+    pub quantisation: String,
+}
+
+/// Something to be answered.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// What the user says, without any template.
+    pub prompt: String,
+    /// The answer is a JSON document of this schema: compact, properties in the schema's order.
+    pub schema: Option<serde_json::Value>,
+    /// How tokens are picked.
+    pub sampling: Sampling,
+    /// The answer is cut off after so many tokens.
+    pub tokens_max: usize,
+    /// Ends the work between two tokens.
+    pub cancel: CancellationToken,
+    /// Gets the text piece by piece; a piece is dropped when the channel is full.
+    pub on_token: Option<mpsc::Sender<String>>,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generation {
+    /// The text of the answer.
+    pub text: String,
+    /// Tokens of the prompt, its template included.
+    pub tokens_in: usize,
+    /// Tokens of the answer.
+    pub tokens_out: usize,
+    /// Why it ended.
+    pub finish: Finish,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// The model, or the grammar, was done.
+    Stop,
+    /// `tokens_max` was reached: the text may stop anywhere, also inside of a document.
+    Length,
+}
+
+/// A handle to the thread that owns a model; clones share it, and it ends with the last of them.
+#[derive(Clone)]
+pub struct Engine {
+    info: Arc<ModelInfo>,
+    tokenizer: Arc<Tokenizer>,
+    jobs: mpsc::Sender<Job>,
+}
+
+struct Job {
+    request: Request,
+    prompt: Vec<u32>,
+    reply: oneshot::Sender<Result<Generation>>,
+}
+
+impl Engine {
+    /// Loads the weights and starts the thread; takes seconds, so call it where blocking is fine.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] and [`Error::Corrupt`], both with advice.
+    pub fn start(weights: Weights, config: EngineConfig) -> Result<Self> {
+        let load = AssertUnwindSafe(|| load(&weights, &config));
+        // Candle asserts where a file lies about its own shapes.
+        let loaded = catch_unwind(load);
+        let (info, tokenizer, decoder) =
+            loaded.unwrap_or_else(|panic| Err(Error::corrupt(message(panic.as_ref()))))?;
+        let (jobs, waiting) = mpsc::channel(WAITING_MAX);
+        std::thread::Builder::new()
+            .name("inference".into())
+            .spawn(move || serve(decoder, waiting))
+            .map_err(|error| Error::Engine(format!("no thread could be started: {error}")))?;
+        Ok(Self {
+            info: Arc::new(info),
+            tokenizer,
+            jobs,
+        })
+    }
+
+    /// What is loaded.
+    pub fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    /// Answers a request after those that came before it; dropping the future cancels it.
+    ///
+    /// The same request gives the same answer, whatever was asked before.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`] before any work; [`Error::Overloaded`] when [`WAITING_MAX`] requests wait;
+    /// [`Error::Schema`], [`Error::Cancelled`] and [`Error::Engine`].
+    pub async fn generate(&self, request: Request) -> Result<Generation> {
+        let prompt = chat::user_turn(&self.tokenizer, &request.prompt)?;
+        let tokens = prompt.len().saturating_add(request.tokens_max);
+        if tokens > self.info.context {
+            return Err(Error::TooLong {
+                tokens,
+                context: self.info.context,
+            });
+        }
+        let (reply, answer) = oneshot::channel();
+        let cancel = request.cancel.clone();
+        self.jobs
+            .try_send(Job {
+                request,
+                prompt,
+                reply,
+            })
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+                mpsc::error::TrySendError::Closed(_) => {
+                    Error::Engine("the thread has ended".into())
+                }
+            })?;
+        tokio::select! {
+            biased;
+            // The thread notices it at its next token; nobody has to wait for that.
+            () = cancel.cancelled() => Err(Error::Cancelled),
+            answer = answer => {
+                answer.unwrap_or_else(|_| Err(Error::Engine("the thread has ended".into())))
+            }
+        }
+    }
+
+    /// The number of tokens of a prompt with its template, as [`Generation::tokens_in`] counts.
+    pub fn count_tokens(&self, prompt: &str) -> Result<usize> {
+        Ok(chat::user_turn(&self.tokenizer, prompt)?.len())
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
+    }
+}
+
+fn load(weights: &Weights, config: &EngineConfig) -> Result<(ModelInfo, Arc<Tokenizer>, Decoder)> {
+    use_threads(config.threads);
+    let device = config.device.device()?;
+    let mut checkpoint = weights.open()?;
+    let tokenizer = Arc::new(weights.tokenizer(&checkpoint)?);
+    let gemma = Gemma::load(&mut checkpoint, config.context, &device)?;
+    if gemma.vocabulary() < tokenizer.size() {
+        return Err(Error::corrupt(
+            "the tokenizer has more tokens than the model",
+        ));
+    }
+    let info = ModelInfo {
+        id: weights.id().to_owned(),
+        sha256: weights.sha256().to_owned(),
+        context: gemma.positions(),
+        parameters: checkpoint.parameters(),
+        vocabulary: tokenizer.size(),
+        quantisation: checkpoint.quantisation(),
+    };
+    let decoder = Decoder::new(gemma, tokenizer.clone())?;
+    Ok((info, tokenizer, decoder))
+}
+
+fn use_threads(threads: Option<usize>) {
+    let Some(threads) = threads else { return };
+    // Fails when the pool exists already: then somebody chose before us.
+    let _ = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global();
+    let candle = candle_core::utils::get_num_threads();
+    if candle != threads {
+        tracing::warn!(
+            threads,
+            candle,
+            "Set RAYON_NUM_THREADS to use {threads} threads throughout"
+        );
+    }
+}
+
+fn serve(mut decoder: Decoder, mut waiting: mpsc::Receiver<Job>) {
+    while let Some(Job {
+        request,
+        prompt,
+        reply,
+    }) = waiting.blocking_recv()
+    {
+        let cancelled = || request.cancel.is_cancelled() || reply.is_closed();
+        if cancelled() {
+            continue;
+        }
+        let work = AssertUnwindSafe(|| decoder.answer(&request, &prompt, cancelled));
+        let answer = catch_unwind(work).unwrap_or_else(|panic| {
+            decoder.reset();
+            Err(Error::Engine(message(panic.as_ref())))
+        });
+        // Nobody listens any more: they cancelled.
+        let _ = reply.send(answer);
+    }
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "it stopped for an unknown reason".into())
+}

@@ -1,0 +1,316 @@
+//! Picks the next token.
+
+use toktrie::SimpleVob;
+
+use crate::error::{Error, Result};
+
+/// How to pick the next token; the defaults are greedy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sampling {
+    /// 0 takes the likeliest token, 1 samples as the model was trained, more is wilder.
+    pub temperature: f32,
+    /// Only the so many likeliest tokens.
+    pub top_k: Option<usize>,
+    /// Only the likeliest tokens that together have this probability (0 to 1).
+    pub top_p: Option<f32>,
+    /// Only tokens at least this likely compared to the likeliest (0 to 1).
+    pub min_p: Option<f32>,
+    /// Above 1 makes recent tokens of the answer less likely; 1 does nothing.
+    pub repetition_penalty: f32,
+    /// How many tokens of the answer count as recent; the prompt never does, since an answer has
+    /// to be free to name what it was asked about.
+    pub repetition_window: usize,
+    /// The same seed gives the same answer.
+    pub seed: u64,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            temperature: 0.0,
+            top_k: None,
+            top_p: None,
+            min_p: None,
+            repetition_penalty: 1.0,
+            repetition_window: 64,
+            seed: 0,
+        }
+    }
+}
+
+/// Sorting fewer candidates than this is cheap, and they nearly always hold enough probability.
+const SORTED_FIRST: usize = 512;
+
+/// The state of picking tokens for one answer.
+pub(crate) struct Sampler {
+    sampling: Sampling,
+    random: SplitMix64,
+    candidates: Vec<Candidate>,
+}
+
+#[derive(Clone, Copy)]
+struct Candidate {
+    id: u32,
+    /// A logit at first, a weight relative to the likeliest later.
+    score: f32,
+}
+
+impl Candidate {
+    /// The likelier first; a total order, so that equal seeds see equal lists.
+    fn order(&self, other: &Self) -> std::cmp::Ordering {
+        other
+            .score
+            .total_cmp(&self.score)
+            .then(self.id.cmp(&other.id))
+    }
+}
+
+impl Sampler {
+    pub(crate) fn new(sampling: Sampling) -> Self {
+        let random = SplitMix64(sampling.seed);
+        Self {
+            sampling,
+            random,
+            candidates: Vec::new(),
+        }
+    }
+
+    /// Picks among the allowed tokens (all, if there is no mask); `answer` is what was picked so far.
+    pub(crate) fn pick(
+        &mut self,
+        mut logits: Vec<f32>,
+        allowed: Option<&SimpleVob>,
+        answer: &[u32],
+    ) -> Result<u32> {
+        self.penalise(&mut logits, answer);
+        self.gather(&logits, allowed);
+        let best = self.candidates.iter().min_by(|a, b| a.order(b)).copied();
+        let best = best.ok_or_else(|| Error::Engine("no token has a finite logit".into()))?;
+        if self.sampling.temperature <= 0.0 {
+            return Ok(best.id);
+        }
+        self.weigh(best.score);
+        self.cut();
+        Ok(self.draw().unwrap_or(best.id))
+    }
+
+    fn penalise(&self, logits: &mut [f32], answer: &[u32]) {
+        let penalty = self.sampling.repetition_penalty;
+        let recent = &answer[answer.len().saturating_sub(self.sampling.repetition_window)..];
+        for (index, id) in recent.iter().enumerate() {
+            let seen = recent[..index].contains(id);
+            if let Some(logit) = logits.get_mut(*id as usize).filter(|_| !seen) {
+                *logit = if *logit > 0.0 {
+                    *logit / penalty
+                } else {
+                    *logit * penalty
+                };
+            }
+        }
+    }
+
+    fn gather(&mut self, logits: &[f32], allowed: Option<&SimpleVob>) {
+        self.candidates.clear();
+        let candidates = &mut self.candidates;
+        let mut add = |index: usize| {
+            if let (Some(score), Ok(id)) = (logits.get(index), u32::try_from(index))
+                && score.is_finite()
+            {
+                candidates.push(Candidate { id, score: *score });
+            }
+        };
+        match allowed {
+            Some(allowed) => allowed.iter_set_entries(add),
+            None => (0..logits.len()).for_each(&mut add),
+        }
+    }
+
+    /// Logits to weights; the likeliest weighs 1, so `min_p` is a plain comparison.
+    fn weigh(&mut self, best: f32) {
+        let temperature = self.sampling.temperature;
+        let least = self.sampling.min_p.unwrap_or(0.0);
+        self.candidates.retain_mut(|candidate| {
+            candidate.score = ((candidate.score - best) / temperature).exp();
+            candidate.score >= least
+        });
+    }
+
+    fn cut(&mut self) {
+        if let Some(count) = self.sampling.top_k.filter(|count| *count > 0) {
+            keep_likeliest(&mut self.candidates, count);
+        }
+        let Some(share) = self.sampling.top_p.filter(|share| *share < 1.0) else {
+            return;
+        };
+        let goal = total(&self.candidates) * f64::from(share.max(0.0));
+        // The whole vocabulary is sorted only when its first part is not likely enough.
+        let mut first = self.candidates.clone();
+        keep_likeliest(&mut first, SORTED_FIRST);
+        if total(&first) >= goal {
+            self.candidates = first;
+        }
+        self.candidates.sort_unstable_by(Candidate::order);
+        let mut sum = 0.0;
+        let enough = self.candidates.iter().position(|candidate| {
+            sum += f64::from(candidate.score);
+            sum >= goal
+        });
+        self.candidates
+            .truncate(enough.map_or(usize::MAX, |last| last + 1));
+    }
+
+    fn draw(&mut self) -> Option<u32> {
+        let mut left = self.random.unit() * total(&self.candidates);
+        let chosen = self.candidates.iter().find(|candidate| {
+            left -= f64::from(candidate.score);
+            left < 0.0
+        });
+        chosen
+            .or(self.candidates.last())
+            .map(|candidate| candidate.id)
+    }
+}
+
+fn keep_likeliest(candidates: &mut Vec<Candidate>, count: usize) {
+    if count < candidates.len() {
+        candidates.select_nth_unstable_by(count, Candidate::order);
+        candidates.truncate(count);
+    }
+}
+
+fn total(candidates: &[Candidate]) -> f64 {
+    candidates
+        .iter()
+        .map(|candidate| f64::from(candidate.score))
+        .sum()
+}
+
+/// A generator of our own, because what a seed means is a promise that outlives dependencies.
+pub(crate) struct SplitMix64(pub(crate) u64);
+
+impl SplitMix64 {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// From 0 up to 1, 1 excluded, in steps of 2^-32.
+    pub(crate) fn unit(&mut self) -> f64 {
+        let upper = u32::try_from(self.next() >> 32).unwrap_or(u32::MAX);
+        f64::from(upper) / (f64::from(u32::MAX) + 1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(sampling: &Sampling, logits: &[f32], draws: usize) -> Vec<usize> {
+        let mut sampler = Sampler::new(sampling.clone());
+        let mut counts = vec![0; logits.len()];
+        for _ in 0..draws {
+            let id = sampler
+                .pick(logits.to_vec(), None, &[])
+                .expect("finite logits");
+            counts[id as usize] += 1;
+        }
+        counts
+    }
+
+    fn at(temperature: f32) -> Sampling {
+        Sampling {
+            temperature,
+            ..Sampling::default()
+        }
+    }
+
+    #[test]
+    fn temperature_zero_takes_the_likeliest() {
+        assert_eq!(counts(&at(0.0), &[1.0, 3.0, 2.0], 5), [0, 5, 0]);
+    }
+
+    #[test]
+    fn temperature_one_samples_by_probability() {
+        let counts = counts(&at(1.0), &[0.0, 3f32.ln()], 4000);
+
+        assert!((2900..3100).contains(&counts[1]), "{counts:?}");
+    }
+
+    #[test]
+    fn the_cuts_leave_what_they_promise() {
+        let logits: Vec<f32> = [0.5f32, 0.25, 0.15, 0.1].map(f32::ln).to_vec();
+        let kept = |sampling| {
+            counts(&sampling, &logits, 500)
+                .iter()
+                .filter(|n| **n > 0)
+                .count()
+        };
+
+        assert_eq!(
+            kept(Sampling {
+                top_k: Some(2),
+                ..at(1.0)
+            }),
+            2
+        );
+        assert_eq!(
+            kept(Sampling {
+                top_p: Some(0.8),
+                ..at(1.0)
+            }),
+            3
+        );
+        assert_eq!(
+            kept(Sampling {
+                min_p: Some(0.4),
+                ..at(1.0)
+            }),
+            2
+        );
+        assert_eq!(kept(at(1.0)), 4);
+    }
+
+    #[test]
+    fn top_p_over_a_flat_large_vocabulary_keeps_its_share() {
+        let logits = vec![0f32; 4000];
+        let sampling = Sampling {
+            top_p: Some(0.5),
+            ..at(1.0)
+        };
+
+        let counts = counts(&sampling, &logits, 4000);
+
+        assert!(counts[2001..].iter().all(|count| *count == 0));
+        assert!(counts[1000..2000].iter().any(|count| *count > 0));
+    }
+
+    #[test]
+    fn a_repeated_token_gets_less_likely() {
+        let sampling = Sampling {
+            repetition_penalty: 2.0,
+            ..at(0.0)
+        };
+        let mut sampler = Sampler::new(sampling);
+
+        let id = sampler
+            .pick(vec![2.0, 1.5], None, &[0, 0])
+            .expect("finite logits");
+
+        assert_eq!(id, 1);
+    }
+
+    #[test]
+    fn a_mask_is_obeyed_and_no_finite_logit_is_an_error() {
+        let mut allowed = SimpleVob::alloc(3);
+        allowed.allow_token(2);
+        let mut sampler = Sampler::new(at(1.0));
+
+        let id = sampler.pick(vec![9.0, 9.0, 0.0], Some(&allowed), &[]);
+
+        assert_eq!(id, Ok(2));
+        assert!(sampler.pick(vec![f32::NAN; 3], None, &[]).is_err());
+    }
+}

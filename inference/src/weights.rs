@@ -1,0 +1,394 @@
+//! Where weights come from, and what is checked before they are loaded.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use sha2::{Digest, Sha256};
+
+use crate::checkpoint::{Checkpoint, missing};
+use crate::error::{Error, Result};
+use crate::hub;
+use crate::tokenizer::Tokenizer;
+
+/// The model that comes with the program, so that a bare machine can do the work.
+static STARTER: &[u8] = include_bytes!("../starter/lyo-starter-q8_0.gguf");
+const STARTER_ID: &str = "lyo-starter";
+const GGUF_MAGIC: &[u8] = b"GGUF";
+const ADVICE_SOURCE: &str =
+    "set LYO_MODEL to starter, path:FILE_OR_FOLDER or hf:owner/name[/file][@revision]";
+
+/// Where to take a model from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The one compiled into the program.
+    Starter,
+    /// A GGUF file, or a folder with one or with safetensors.
+    Path(PathBuf),
+    /// A repository of the Hugging Face Hub.
+    Hub {
+        /// `owner/name`.
+        repo: String,
+        /// The file to use; if not given, the best that the repository has.
+        file: Option<String>,
+        /// A branch, a tag or a commit.
+        revision: String,
+    },
+}
+
+/// How to reach the hub, and where to keep what comes from it.
+#[derive(Debug, Clone)]
+pub struct FetchOptions {
+    /// The folder for downloads.
+    pub cache: PathBuf,
+    /// For gated and private repositories.
+    pub token: Option<String>,
+    /// Another server than `https://huggingface.co`.
+    pub endpoint: Option<String>,
+    /// Use what is in the cache and nothing else.
+    pub offline: bool,
+    /// A download that receives nothing for so long has failed.
+    pub timeout: std::time::Duration,
+}
+
+impl FetchOptions {
+    /// Downloads into `cache`, from the public hub without a token.
+    pub fn new(cache: impl Into<PathBuf>) -> Self {
+        Self {
+            cache: cache.into(),
+            token: None,
+            endpoint: None,
+            offline: false,
+            timeout: std::time::Duration::from_secs(30),
+        }
+    }
+}
+
+/// How far the work on one file has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The name of the file in its folder or repository.
+    pub file: String,
+    /// Bytes that are there.
+    pub bytes: u64,
+    /// Bytes in all, if known.
+    pub total: Option<u64>,
+}
+
+/// Files that were found and checked, but not loaded.
+#[derive(Debug, Clone)]
+pub struct Weights {
+    id: String,
+    sha256: String,
+    files: Files,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Files {
+    Embedded(&'static [u8]),
+    Gguf(PathBuf),
+    Safetensors {
+        config: PathBuf,
+        tokenizer: PathBuf,
+        shards: Vec<PathBuf>,
+    },
+}
+
+impl FromStr for Source {
+    type Err = Error;
+
+    /// Reads `starter`, `path:FILE_OR_FOLDER` or `hf:owner/name[/file][@revision]`.
+    fn from_str(text: &str) -> Result<Self> {
+        let unknown = || Error::unavailable(format!("{text:?} names no model"), ADVICE_SOURCE);
+        if text == "starter" {
+            return Ok(Self::Starter);
+        }
+        if let Some(path) = text.strip_prefix("path:").filter(|path| !path.is_empty()) {
+            return Ok(Self::Path(path.into()));
+        }
+        let place = text.strip_prefix("hf:").ok_or_else(unknown)?;
+        let (place, revision) = place.split_once('@').unwrap_or((place, "main"));
+        let mut parts = place.splitn(3, '/');
+        let named = parts.next().zip(parts.next());
+        let (owner, name) = named
+            .filter(|(o, n)| !o.is_empty() && !n.is_empty())
+            .ok_or_else(unknown)?;
+        let file = parts.next().map(ToOwned::to_owned);
+        if revision.is_empty() || file.as_deref().is_some_and(|file| !is_plain(file)) {
+            return Err(unknown());
+        }
+        Ok(Self::Hub {
+            repo: format!("{owner}/{name}"),
+            file,
+            revision: revision.to_owned(),
+        })
+    }
+}
+
+/// A name that cannot leave the folder it is looked up in.
+fn is_plain(file: &str) -> bool {
+    !file.is_empty() && file.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Starter => f.write_str("starter"),
+            Self::Path(path) => write!(f, "path:{}", path.display()),
+            Self::Hub {
+                repo,
+                file: None,
+                revision,
+            } => write!(f, "hf:{repo}@{revision}"),
+            Self::Hub {
+                repo,
+                file: Some(file),
+                revision,
+            } => {
+                write!(f, "hf:{repo}/{file}@{revision}")
+            }
+        }
+    }
+}
+
+impl Weights {
+    /// Finds the files of a model, downloads what is missing and checks what is there.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] and [`Error::Corrupt`], both with advice.
+    pub async fn fetch(
+        source: &Source,
+        options: &FetchOptions,
+        progress: impl Fn(Progress) + Send + Sync + 'static,
+    ) -> Result<Self> {
+        match source {
+            Source::Starter => Ok(Self::starter()),
+            Source::Path(path) => {
+                let path = path.clone();
+                let found = tokio::task::spawn_blocking(move || Self::at(&path, &progress)).await;
+                found.unwrap_or_else(|error| Err(Error::Engine(error.to_string())))
+            }
+            Source::Hub {
+                repo,
+                file,
+                revision,
+            } => hub::fetch(repo, file.as_deref(), revision, options, progress).await,
+        }
+    }
+
+    /// The starter model; needs no files.
+    pub fn starter() -> Self {
+        let sha256 = hex(&Sha256::digest(STARTER));
+        Self {
+            id: STARTER_ID.into(),
+            sha256,
+            files: Files::Embedded(STARTER),
+        }
+    }
+
+    fn at(path: &Path, progress: &impl Fn(Progress)) -> Result<Self> {
+        let files = if path.is_dir() {
+            in_folder(path)?
+        } else {
+            Files::Gguf(path.to_owned())
+        };
+        let id = path
+            .file_name()
+            .map_or_else(String::new, |name| name.to_string_lossy().into());
+        let mut digests = Vec::new();
+        for file in files.weights() {
+            check_kind(&file)?;
+            digests.push(digest(&file, progress)?);
+        }
+        Ok(Self::new(id, &mut digests, files))
+    }
+
+    pub(crate) fn new(id: String, digests: &mut [String], files: Files) -> Self {
+        let sha256 = match digests {
+            [one] => one.clone(),
+            several => {
+                several.sort();
+                hex(&Sha256::digest(several.concat()))
+            }
+        };
+        Self { id, sha256, files }
+    }
+
+    /// The name under which a person knows the model.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// SHA-256 of the weights: of the file, or of the sorted digests of several, joined.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    pub(crate) fn open(&self) -> Result<Checkpoint> {
+        match &self.files {
+            Files::Embedded(bytes) => Checkpoint::from_gguf_bytes(bytes),
+            Files::Gguf(path) => Checkpoint::open_gguf(path),
+            Files::Safetensors { config, shards, .. } => {
+                Checkpoint::open_safetensors(config, shards)
+            }
+        }
+    }
+
+    pub(crate) fn tokenizer(&self, checkpoint: &Checkpoint) -> Result<Tokenizer> {
+        match (&self.files, checkpoint.metadata()) {
+            (Files::Safetensors { tokenizer, .. }, _) => Tokenizer::from_file(tokenizer),
+            (_, Some(metadata)) => Tokenizer::from_gguf(metadata),
+            (_, None) => Err(Error::corrupt("the model has no tokenizer")),
+        }
+    }
+}
+
+impl Files {
+    fn weights(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Embedded(_) => Vec::new(),
+            Self::Gguf(path) => vec![path.clone()],
+            Self::Safetensors { shards, .. } => shards.clone(),
+        }
+    }
+}
+
+fn in_folder(folder: &Path) -> Result<Files> {
+    let entries = std::fs::read_dir(folder).map_err(|error| missing(folder, &error))?;
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    let with = |kind: &str| {
+        let of_kind = |path: &&PathBuf| path.extension().is_some_and(|found| found == kind);
+        paths.iter().filter(of_kind).cloned().collect::<Vec<_>>()
+    };
+    match (with("gguf").as_slice(), with("safetensors")) {
+        ([one], _) => Ok(Files::Gguf(one.clone())),
+        ([], shards) if !shards.is_empty() => {
+            let (config, tokenizer) = (folder.join("config.json"), folder.join("tokenizer.json"));
+            Ok(Files::Safetensors {
+                config,
+                tokenizer,
+                shards,
+            })
+        }
+        ([], _) => Err(Error::unavailable(
+            format!("{} holds neither a GGUF nor safetensors", folder.display()),
+            "name the folder that holds the model",
+        )),
+        _ => Err(Error::unavailable(
+            format!("{} holds several GGUF files", folder.display()),
+            "name the file to use",
+        )),
+    }
+}
+
+/// Tells a model from the web page or the pointer that is sometimes saved in its place.
+pub(crate) fn check_kind(path: &Path) -> Result<()> {
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(64).read_to_end(&mut start));
+    read.map_err(|error| missing(path, &error))?;
+    let kind = match start.as_slice() {
+        start if start.starts_with(b"version https://git-lfs") => "a Git LFS pointer",
+        start if start.trim_ascii_start().starts_with(b"<") => "a web page",
+        start if has_extension(path, "gguf") && !start.starts_with(GGUF_MAGIC) => "not a GGUF",
+        _ => return Ok(()),
+    };
+    Err(Error::corrupt(format!("{} is {kind}", path.display())))
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found == extension)
+}
+
+/// SHA-256 of a file in hexadecimal.
+pub(crate) fn digest(path: &Path, progress: &impl Fn(Progress)) -> Result<String> {
+    let unreadable = |error: std::io::Error| missing(path, &error);
+    let mut file = File::open(path).map_err(unreadable)?;
+    let total = Some(file.metadata().map_err(unreadable)?.len());
+    let name = path
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into());
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut bytes = 0;
+    loop {
+        let count = file.read(&mut buffer).map_err(unreadable)?;
+        if count == 0 {
+            return Ok(hex(&hash.finalize()));
+        }
+        hash.update(&buffer[..count]);
+        bytes += count as u64;
+        progress(Progress {
+            file: name.clone(),
+            bytes,
+            total,
+        });
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hub(repo: &str, file: Option<&str>, revision: &str) -> Result<Source> {
+        let (repo, revision) = (repo.to_owned(), revision.to_owned());
+        Ok(Source::Hub {
+            repo,
+            file: file.map(ToOwned::to_owned),
+            revision,
+        })
+    }
+
+    #[test]
+    fn sources_are_read_and_written_alike() {
+        let read = |text: &str| text.parse::<Source>();
+
+        assert_eq!(read("starter"), Ok(Source::Starter));
+        assert_eq!(read("path:/a/b.gguf"), Ok(Source::Path("/a/b.gguf".into())));
+        assert_eq!(read("hf:google/gemma"), hub("google/gemma", None, "main"));
+        assert_eq!(
+            read("hf:g/n/sub/f.gguf@v1"),
+            hub("g/n", Some("sub/f.gguf"), "v1")
+        );
+        for text in ["hf:g/n/sub/f.gguf@v1", "hf:g/n@main", "path:/x", "starter"] {
+            assert_eq!(
+                read(text).map(|source| source.to_string()).as_deref(),
+                Ok(text)
+            );
+        }
+    }
+
+    #[test]
+    fn a_source_that_names_nothing_says_what_is_possible() {
+        for text in [
+            "",
+            "gemma",
+            "hf:",
+            "hf:google",
+            "hf:a/b/../c",
+            "hf:a/b@",
+            "path:",
+        ] {
+            let error = text.parse::<Source>().expect_err(text).to_string();
+            assert!(error.contains("set LYO_MODEL"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_saved_web_page_is_not_taken_for_a_model() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("model.gguf");
+        std::fs::write(&path, "<!doctype html><title>Sign in</title>").expect("it can be written");
+
+        let refused = Weights::at(&path, &|_| {})
+            .expect_err("it is no model")
+            .to_string();
+
+        assert!(refused.contains("is a web page"), "{refused}");
+    }
+}

@@ -1,0 +1,273 @@
+//! Answers of the engine on random weights: what holds whatever the model says.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use candle_core::quantized::GgmlDType;
+use inference::random::{Shape, write_gguf};
+use inference::{
+    Engine, EngineConfig, Error, FetchOptions, Finish, Generation, Request, Sampling, Source,
+    Weights,
+};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+/// An engine of its own, with nothing cached.
+async fn fresh() -> Engine {
+    static FILE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let folder = FILE.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("tiny.gguf");
+        write_gguf(&path, &Shape::TINY, GgmlDType::Q8_0, 1).expect("a model is written");
+        folder
+    });
+    let source = Source::Path(folder.path().to_owned());
+    let options = FetchOptions::new(folder.path());
+    let weights = Weights::fetch(&source, &options, |_| {})
+        .await
+        .expect("the file is there");
+    Engine::start(weights, EngineConfig::default()).expect("the file is a model")
+}
+
+fn lively(seed: u64) -> Sampling {
+    Sampling {
+        temperature: 0.9,
+        top_p: Some(0.95),
+        min_p: Some(0.02),
+        repetition_penalty: 1.1,
+        seed,
+        ..Sampling::default()
+    }
+}
+
+fn request(prompt: &str, seed: u64) -> Request {
+    let prompt = prompt.to_owned();
+    Request {
+        prompt,
+        sampling: lively(seed),
+        tokens_max: 60,
+        ..Request::default()
+    }
+}
+
+fn card() -> Value {
+    json!({"type": "object", "additionalProperties": false, "required": ["title", "count", "tags"],
+        "properties": {
+            "title": {"type": "string", "minLength": 1, "maxLength": 20},
+            "count": {"type": "integer", "minimum": 1, "maximum": 90},
+            "tags": {"type": "array", "minItems": 2, "maxItems": 2,
+                "items": {"enum": ["easy", "medium", "hard"]}}}})
+}
+
+const SHARED: &str = "These words are the same for both of the prompts, and there are enough of \
+    them to fill several chunks of the prompt, so that a part of it can be used again. ";
+
+#[tokio::test]
+async fn an_answer_does_not_depend_on_what_was_asked_before() {
+    let used = fresh().await;
+    let (first, second) = (
+        format!("{SHARED} Say A!"),
+        format!("{SHARED} Say something else."),
+    );
+    for schema in [None, Some(card())] {
+        let asked = Request {
+            schema,
+            tokens_max: 120,
+            ..request(&second, 7)
+        };
+        used.generate(request(&first, 3)).await.expect("an answer");
+        used.generate(request("quite another prompt", 4))
+            .await
+            .expect("an answer");
+        used.generate(request(&first, 5)).await.expect("an answer");
+
+        let after_others = used.generate(asked.clone()).await;
+        let again = used.generate(asked.clone()).await;
+        let alone = fresh().await.generate(asked).await;
+
+        assert!(alone.is_ok());
+        assert_eq!(after_others, alone);
+        assert_eq!(again, alone);
+    }
+}
+
+#[tokio::test]
+async fn another_seed_gives_another_answer() {
+    let engine = fresh().await;
+
+    let one = engine
+        .generate(request("hello", 1))
+        .await
+        .expect("an answer");
+    let two = engine
+        .generate(request("hello", 2))
+        .await
+        .expect("an answer");
+
+    assert_ne!(one.text, two.text);
+}
+
+#[tokio::test]
+async fn documents_are_compact_and_in_the_order_of_the_schema() {
+    let engine = fresh().await;
+    for seed in 0..20 {
+        let schema = Some(card());
+        let asked = Request {
+            schema,
+            tokens_max: 200,
+            ..request("a card", seed)
+        };
+
+        let Generation { text, finish, .. } = engine.generate(asked).await.expect("an answer");
+
+        assert_eq!(finish, Finish::Stop);
+        let document: Value = serde_json::from_str(&text).expect("it parses");
+        let keys: Vec<_> = document.as_object().expect("an object").keys().collect();
+        assert_eq!(keys, ["title", "count", "tags"]);
+        assert!(text.starts_with("{\"title\":\""), "{text}");
+        let (_, rest) = text
+            .rsplit_once("\",\"count\":")
+            .expect("no space before the next key");
+        assert!(
+            rest.contains(",\"tags\":[\"") && !rest.contains(' '),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_off_says_so() {
+    let engine = fresh().await;
+    for tokens_max in [0, 1, 7] {
+        let schema = Some(card());
+        let asked = Request {
+            schema,
+            tokens_max,
+            ..request("a card", 1)
+        };
+
+        let answer = engine.generate(asked).await.expect("an answer");
+
+        assert_eq!(
+            (answer.finish, answer.tokens_out),
+            (Finish::Length, tokens_max)
+        );
+    }
+}
+
+#[tokio::test]
+async fn pieces_add_up_to_the_text() {
+    let engine = fresh().await;
+    let (sender, mut pieces) = tokio::sync::mpsc::channel(1000);
+    let on_token = Some(sender);
+
+    let asked = Request {
+        on_token,
+        schema: Some(card()),
+        tokens_max: 200,
+        ..request("x", 3)
+    };
+    let answer = engine.generate(asked).await.expect("an answer");
+
+    let mut joined = String::new();
+    while let Some(piece) = pieces.recv().await {
+        joined.push_str(&piece);
+    }
+    assert_eq!(joined, answer.text);
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_refused_before_any_work() {
+    let engine = fresh().await;
+    let context = engine.info().context;
+
+    let refused = engine
+        .generate(Request {
+            tokens_max: context,
+            ..request("x", 1)
+        })
+        .await;
+
+    let tokens = context + engine.count_tokens("x").expect("a count");
+    assert_eq!(refused, Err(Error::TooLong { tokens, context }));
+}
+
+#[tokio::test]
+async fn a_useless_schema_is_an_error_and_not_the_end() {
+    let engine = fresh().await;
+    for schema in [json!("text"), json!({"type": "no such type"})] {
+        let refused = engine
+            .generate(Request {
+                schema: Some(schema),
+                ..request("x", 1)
+            })
+            .await;
+
+        assert!(matches!(refused, Err(Error::Schema(_))), "{refused:?}");
+    }
+    assert!(engine.generate(request("x", 1)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_cancelled_request_makes_room_for_the_next() {
+    let engine = fresh().await;
+    let cancel = CancellationToken::new();
+    let endless = |seed| Request {
+        tokens_max: 1900,
+        ..request("x", seed)
+    };
+    let running = engine.generate(Request {
+        cancel: cancel.clone(),
+        ..endless(1)
+    });
+    let dropped = engine.generate(endless(2));
+
+    let (answer, ()) = tokio::join!(running, async { cancel.cancel() });
+    let none = tokio::time::timeout(Duration::from_millis(20), dropped).await;
+    let next = tokio::time::timeout(Duration::from_secs(20), engine.generate(request("y", 3)));
+
+    assert_eq!(answer, Err(Error::Cancelled));
+    assert!(none.is_err(), "it was dropped while it worked");
+    assert!(next.await.expect("the thread is free").is_ok());
+}
+
+#[tokio::test]
+async fn more_requests_than_may_wait_are_turned_away() {
+    let engine = fresh().await;
+    let mut answers = Vec::new();
+    for seed in 0..inference::WAITING_MAX as u64 + 10 {
+        let long = Request {
+            tokens_max: 1900,
+            ..request("x", seed)
+        };
+        let mut answer = Box::pin(engine.generate(long));
+        let state = futures_util::poll!(&mut answer);
+        answers.push((answer, state));
+    }
+
+    let turned_away = answers
+        .iter()
+        .filter(|(_, state)| matches!(state, std::task::Poll::Ready(Err(Error::Overloaded))));
+
+    assert!(turned_away.count() >= 8);
+}
+
+#[tokio::test]
+async fn the_starter_model_answers() {
+    let engine = Engine::start(Weights::starter(), EngineConfig::default()).expect("it loads");
+    let schema = Some(card());
+    let asked = Request {
+        schema,
+        tokens_max: 200,
+        ..request("Name a card.", 1)
+    };
+
+    let answer = engine.generate(asked).await.expect("an answer");
+
+    assert!(
+        serde_json::from_str::<Value>(&answer.text).is_ok(),
+        "{}",
+        answer.text
+    );
+    assert_eq!(engine.info().sha256.len(), 64);
+}
