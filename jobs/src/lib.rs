@@ -1,1 +1,21 @@
 //! Job definitions, the tasks table, the bell and the relay.
+//!
+//! The database remembers, the bell is a hint, the worker does, the row tells. A task is enqueued
+//! in the transaction that makes it true ([`store::enqueue`]), rung after the commit
+//! ([`bell::Bell`]), and rung again by the [`relay`] until somebody starts it.
+
+pub mod bell;
+mod job;
+pub mod kinds;
+pub mod relay;
+mod retry;
+pub mod store;
+mod task;
+
+pub use job::{Definition, Job, Queue};
+pub use models::TaskId;
+pub use retry::Retry;
+pub use task::{
+    Attempt, Ending, Event, EventKind, Failure, Lease, Priority, Progress, Reason, State, Task,
+    Usage, Wait, Waiting,
+};

@@ -1,0 +1,111 @@
+//! What a job is: a payload type with its wire name and its policy.
+
+use std::time::Duration;
+
+use models::{Error, Result, words};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::retry::Retry;
+
+words! {
+    /// Where tasks wait; a worker serves the queues it is told to.
+    Queue {
+        /// Work of the language model.
+        Generation = "generation",
+        /// Mail and push messages.
+        Email = "email",
+        /// Images.
+        Media = "media",
+        /// Everything else.
+        Default = "default",
+    }
+}
+
+/// A kind of work. The payload is this type; the worker has its handler.
+///
+/// Payloads hold ids and small options. They are read by the release before and the one after, so
+/// fields are only ever added, each with a default.
+pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The wire name: it is in rows and in clients, so it stays for ever.
+    const KIND: &'static str;
+    /// Where its tasks wait.
+    const QUEUE: Queue;
+    /// How often and how soon it is tried again.
+    const RETRY: Retry;
+    /// How long one attempt may take.
+    const TIMEOUT: Duration;
+    /// Whether clients may submit it by `POST /v1/tasks`.
+    const OPEN: bool = false;
+
+    /// What the task works on, as a reference under `/v1`: `courses/0199...`.
+    fn subject(&self) -> Option<String> {
+        None
+    }
+
+    /// Refuses values that the type allows and the job does not, by JSON pointer into the payload.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A job as data, for those who know it by its kind only.
+#[derive(Clone, Copy, Debug)]
+pub struct Definition {
+    /// The wire name.
+    pub kind: &'static str,
+    /// Where its tasks wait.
+    pub queue: Queue,
+    /// Attempts at most.
+    pub attempts_max: u8,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    /// How often and how soon it is tried again.
+    pub retry: Retry,
+    /// Whether clients may submit it.
+    pub open: bool,
+    /// Refuses a payload that is not this job's; pointers start at `/payload`.
+    pub check: fn(&Value) -> Result<()>,
+    /// What a task with this payload works on.
+    pub subject: fn(&Value) -> Option<String>,
+}
+
+impl Definition {
+    /// The definition of a job.
+    pub const fn of<J: Job>() -> Self {
+        Self {
+            kind: J::KIND,
+            queue: J::QUEUE,
+            attempts_max: J::RETRY.attempts,
+            timeout: J::TIMEOUT,
+            retry: J::RETRY,
+            open: J::OPEN,
+            check: check::<J>,
+            subject: subject::<J>,
+        }
+    }
+}
+
+fn check<J: Job>(payload: &Value) -> Result<()> {
+    let invalid = |reason: String| Error::invalid("/payload", reason);
+    let job = J::deserialize(payload).map_err(|error| invalid(format!("is not valid: {error}")))?;
+    // Workers ignore fields of a newer release; a client that sends one made a mistake.
+    let known = serde_json::to_value(&job).map_err(|error| invalid(error.to_string()))?;
+    let (Some(given), Some(known)) = (payload.as_object(), known.as_object()) else {
+        return Err(invalid("must be an object".to_owned()));
+    };
+    if let Some(unknown) = given.keys().find(|key| !known.contains_key(*key)) {
+        return Err(Error::invalid(
+            format!("/payload/{unknown}"),
+            "is not a known field",
+        ));
+    }
+    job.check().map_err(|error| match error {
+        Error::Invalid { field, reason } => Error::invalid(format!("/payload{field}"), reason),
+        other => other,
+    })
+}
+
+fn subject<J: Job>(payload: &Value) -> Option<String> {
+    J::deserialize(payload).ok()?.subject()
+}

@@ -1,0 +1,29 @@
+//! Write a whole course.
+
+use std::time::Duration;
+
+use models::CourseId;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    job::{Job, Queue},
+    retry::Retry,
+};
+
+/// Write a whole course: its outline, then a child task for each lesson, then the quality gates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GenerateCourse {
+    /// The course, created from a brief.
+    pub course_id: CourseId,
+}
+
+impl Job for GenerateCourse {
+    const KIND: &'static str = "course.generate";
+    const QUEUE: Queue = Queue::Generation;
+    const RETRY: Retry = Retry::attempts(5);
+    const TIMEOUT: Duration = Duration::from_mins(30);
+
+    fn subject(&self) -> Option<String> {
+        Some(format!("courses/{}", self.course_id))
+    }
+}

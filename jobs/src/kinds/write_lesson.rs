@@ -1,0 +1,43 @@
+//! Write one lesson.
+
+use std::time::Duration;
+
+use models::{CourseId, Error, LessonId, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    job::{Job, Queue},
+    retry::Retry,
+};
+
+/// Write one lesson of a planned course, with its quiz.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteLesson {
+    /// The course it is part of.
+    pub course_id: CourseId,
+    /// The lesson.
+    pub lesson_id: LessonId,
+    /// Which time it is written, from 1.
+    pub round: i64,
+    /// Why it is written again: what the quality gates found.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+impl Job for WriteLesson {
+    const KIND: &'static str = "lesson.write";
+    const QUEUE: Queue = Queue::Generation;
+    const RETRY: Retry = Retry::attempts(3);
+    const TIMEOUT: Duration = Duration::from_mins(10);
+
+    fn subject(&self) -> Option<String> {
+        Some(format!("courses/{}", self.course_id))
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.round < 1 {
+            return Err(Error::invalid("/round", "must be at least 1"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! The relay: repairs every hint that was lost.
+//!
+//! It takes back what silent workers held, rings for due tasks that nobody started, and keeps the
+//! clock. Several may run: whatever one of them does, the others find done.
+
+use std::{cmp, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use models::{Db, Result, idempotency};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::{
+    bell::{Bell, RINGS_MAX},
+    store,
+};
+
+/// A ring that was lost is repeated within this time.
+pub const PERIOD: Duration = Duration::from_secs(5);
+/// The clock is measured, and old keys are forgotten, this often.
+const KEEPING_PERIOD: Duration = Duration::from_secs(60);
+/// Tasks that one round takes back at most.
+const REAP_MAX: u32 = 256;
+/// Idempotency keys that are forgotten in one statement.
+const PRUNE_MAX: u32 = 1_000;
+/// No round starts sooner after the one before, however often the relay is nudged.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+
+/// Runs until it is cancelled. A database that is out of reach is tried again, at most one period
+/// later.
+pub async fn run(db: Db, bell: Bell, stop: CancellationToken) {
+    let mut kept: Option<Instant> = None;
+    let mut failures = 0;
+    while !stop.is_cancelled() {
+        if kept.is_none_or(|kept| kept.elapsed() >= KEEPING_PERIOD) {
+            keep(&db).await;
+            kept = Some(Instant::now());
+        }
+        let pause = match round(&db, &bell).await {
+            Ok(next_due) => {
+                failures = 0;
+                until(next_due, db.now())
+            }
+            Err(error) => {
+                failures += 1;
+                warn!(%error, failures, "The relay could not look: {error}");
+                back_off(failures)
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = pause_or_nudge(&bell, pause) => {}
+        }
+    }
+}
+
+/// Takes back, rings, and answers when the next task becomes due.
+async fn round(db: &Db, bell: &Bell) -> Result<Option<DateTime<Utc>>> {
+    let now = db.now();
+    let reaped = store::reap(db, now, REAP_MAX).await?;
+    for changed in reaped.changes() {
+        info!(
+            task.id = %changed.task.id, task.state = %changed.task.state,
+            "Took back task {}: {}", changed.task.id, changed.task.state,
+        );
+        bell.tell_all(changed, now);
+    }
+    let limit = u32::try_from(RINGS_MAX).unwrap_or(u32::MAX);
+    let due = store::due(db, now, now - PERIOD, limit).await?;
+    if !due.is_empty() {
+        debug!(tasks = due.len(), "Rang again for {} tasks", due.len());
+        bell.ring(&due);
+    }
+    if due.len() >= RINGS_MAX {
+        bell.more();
+    }
+    store::next_due(&mut db.conn().await?, now).await
+}
+
+/// What has to be done now and then. What fails is tried again next time.
+async fn keep(db: &Db) {
+    if let Err(error) = db.measure_clock().await {
+        warn!(%error, "Could not measure the database's clock: {error}");
+    }
+    match forget_keys(db).await {
+        Ok(0) => {}
+        Ok(keys) => debug!(keys, "Forgot {keys} idempotency keys"),
+        Err(error) => warn!(%error, "Could not forget old idempotency keys: {error}"),
+    }
+}
+
+async fn forget_keys(db: &Db) -> Result<u64> {
+    let mut tx = db.begin().await?;
+    let before = db.now() - idempotency::LIFETIME;
+    let forgotten = idempotency::prune(&mut tx, before, PRUNE_MAX).await?;
+    tx.commit().await?;
+    Ok(forgotten)
+}
+
+/// How long to sleep when the next task is due then: a period at most.
+fn until(next_due: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Duration {
+    let left = next_due.map_or(TimeDelta::MAX, |next_due| next_due - now);
+    left.to_std()
+        .unwrap_or(Duration::ZERO)
+        .clamp(PAUSE_MIN, PERIOD)
+}
+
+fn back_off(failures: u32) -> Duration {
+    let doubled = Duration::from_millis(250).saturating_mul(1 << failures.min(8));
+    cmp::min(doubled, PERIOD)
+}
+
+async fn pause_or_nudge(bell: &Bell, pause: Duration) {
+    sleep(PAUSE_MIN).await;
+    tokio::select! {
+        () = sleep(pause.saturating_sub(PAUSE_MIN)) => {}
+        () = bell.nudged() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_relay_sleeps_until_the_next_task_is_due() {
+        let now = DateTime::UNIX_EPOCH;
+        let after = |milliseconds| until(Some(now + TimeDelta::milliseconds(milliseconds)), now);
+
+        assert_eq!(until(None, now), PERIOD);
+        assert_eq!(after(1_500), Duration::from_millis(1_500));
+        assert_eq!(after(60_000), PERIOD);
+        assert_eq!(after(-10), PAUSE_MIN);
+    }
+
+    #[test]
+    fn a_database_out_of_reach_is_tried_more_and_more_seldom() {
+        let pauses: Vec<_> = (1..=6)
+            .map(|failures| back_off(failures).as_millis())
+            .collect();
+
+        assert_eq!(pauses, [500, 1_000, 2_000, 4_000, 5_000, 5_000]);
+        assert_eq!(back_off(u32::MAX), PERIOD);
+    }
+}

@@ -1,0 +1,70 @@
+//! What an attempt finished, so that a later one need not do it again.
+
+use chrono::{DateTime, Utc};
+use models::{Conn, Result, TaskId, Tx, sql};
+use serde_json::Value;
+use sqlx::types::Json;
+
+use super::lock;
+use crate::task::Lease;
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    #[sqlx(json)]
+    output: Value,
+}
+
+/// What was finished under this key from the same input, if anything was.
+pub async fn get(
+    conn: &mut Conn,
+    task: TaskId,
+    key: &str,
+    input_digest: &str,
+) -> Result<Option<Value>> {
+    let row = sql!(
+        conn, fetch_optional Row,
+        "select output from task_checkpoints
+        where task_id = $1 and key = $2 and input_digest = $3",
+        task, key, input_digest,
+    )?;
+    Ok(row.map(|row| row.output))
+}
+
+/// Remembers what was finished, an object or an array; replaces what the key held before.
+pub async fn put(
+    tx: &mut Tx,
+    lease: Lease,
+    key: &str,
+    input_digest: &str,
+    output: &Value,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    super::document(output, "/output")?;
+    lock::fence(tx, lease).await?;
+    sql!(
+        tx,
+        execute,
+        "insert into task_checkpoints (task_id, key, input_digest, output, created_at)
+        values ($1, $2, $3, $4, $5)
+        on conflict (task_id, key) do update
+        set input_digest = excluded.input_digest, output = excluded.output,
+            created_at = excluded.created_at",
+        lease.task_id,
+        key,
+        input_digest,
+        Json(output),
+        now,
+    )
+    .map(|_| ())
+}
+
+/// Forgets everything a task finished.
+pub(super) async fn clear(tx: &mut Tx, task: TaskId) -> Result<()> {
+    sql!(
+        tx,
+        execute,
+        "delete from task_checkpoints where task_id = $1",
+        task
+    )
+    .map(|_| ())
+}

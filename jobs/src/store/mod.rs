@@ -1,0 +1,70 @@
+//! The tasks table: one file a verb, each a conditional update.
+//!
+//! What holds everywhere:
+//!
+//! - A write by a worker names its lease; when the row is no longer the lease's, `Error::Lost`.
+//! - Every visible change raises the version by one and adds one event with that number.
+//! - An ended row changes no more, unless a person asks for it again ([`again`]).
+//! - The end of a child is counted in its parent in the same transaction; the last one queues it.
+//! - Locks are taken child before parent. A transaction that ends or cancels a task therefore must
+//!   not hold its parent.
+
+mod again;
+mod attempts;
+mod cancel;
+pub mod checkpoint;
+mod due;
+mod end;
+mod enqueue;
+mod events;
+mod find;
+mod forget;
+mod heartbeat;
+mod lock;
+mod parent;
+mod progress;
+mod put_back;
+mod reap;
+mod start;
+mod tree;
+
+pub use again::again;
+pub use attempts::attempts;
+pub use cancel::cancel;
+pub use due::{due, next_due};
+pub use end::{cancelled, fail, succeed};
+pub use enqueue::{
+    CHILDREN_MAX, New, Options, PAYLOAD_BYTES_MAX, enqueue, enqueue_many, enqueue_raw,
+};
+pub use events::events;
+pub use find::{Filter, children, find, get, list};
+pub use forget::{delete, prune};
+pub use heartbeat::{Held, heartbeat};
+pub use lock::fence;
+pub use progress::{partial, progress};
+pub use put_back::{release, retry, snooze, wait};
+pub use reap::{Reaped, reap};
+pub use start::start;
+
+use models::{Error, Result};
+use serde_json::Value;
+
+use crate::task::Task;
+
+/// What a verb changed: to be told to the bell after the commit.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// The task that was asked for, as it is now.
+    pub task: Task,
+    /// Others that changed with it: its parent, its children.
+    pub others: Vec<Task>,
+}
+
+/// Refuses a document that is neither an object nor an array: SQLite would store it as a number.
+fn document(value: &Value, field: &'static str) -> Result<()> {
+    if value.is_object() || value.is_array() {
+        Ok(())
+    } else {
+        Err(Error::invalid(field, "must be an object or an array"))
+    }
+}

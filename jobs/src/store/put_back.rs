@@ -1,0 +1,146 @@
+//! The ways in which a running task goes back without having ended.
+//!
+//! A task that somebody asked to cancel does not go back: it ends as cancelled instead.
+
+use chrono::{DateTime, Utc};
+use models::{Result, Tx, sql};
+use sqlx::types::Json;
+
+use super::{Changed, attempts, end, events, lock};
+use crate::task::{Ending, Failure, Lease, Reason, Task, Wait};
+
+/// `running` to `queued` until `run_at`, or to `failed` when its attempts are used up.
+pub async fn retry(
+    tx: &mut Tx,
+    lease: Lease,
+    failure: &Failure,
+    run_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<Changed> {
+    let task = lock::held(tx, lease).await?;
+    if task.attempts_used() >= task.attempts_max && !task.cancel_requested {
+        return end::fail(tx, lease, failure, now).await;
+    }
+    let back = Back {
+        reason: Some(Reason::Backoff),
+        run_at,
+        spared: false,
+        ending: Ending::Retry,
+    };
+    put_back(tx, lease, &back, Some(failure), now).await
+}
+
+/// `running` to `queued` until then; the attempt does not count.
+pub async fn snooze(
+    tx: &mut Tx,
+    lease: Lease,
+    until: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<Changed> {
+    let back = Back {
+        reason: Some(Reason::Scheduled),
+        run_at: until,
+        spared: true,
+        ending: Ending::Snooze,
+    };
+    put_back(tx, lease, &back, None, now).await
+}
+
+/// `running` to `queued` at once: the worker is being stopped. The attempt does not count.
+pub async fn release(tx: &mut Tx, lease: Lease, now: DateTime<Utc>) -> Result<Changed> {
+    let back = Back {
+        reason: None,
+        run_at: now,
+        spared: true,
+        ending: Ending::Released,
+    };
+    put_back(tx, lease, &back, None, now).await
+}
+
+/// `running` to `queued` at once: its worker fell silent. The attempt counts.
+pub(super) async fn lost(
+    tx: &mut Tx,
+    lease: Lease,
+    failure: &Failure,
+    now: DateTime<Utc>,
+) -> Result<Changed> {
+    let back = Back {
+        reason: None,
+        run_at: now,
+        spared: false,
+        ending: Ending::Lost,
+    };
+    put_back(tx, lease, &back, Some(failure), now).await
+}
+
+/// `running` to `waiting` for its children; queued at once when none of them lives.
+///
+/// The attempt does not count.
+pub async fn wait(tx: &mut Tx, lease: Lease, wait: &Wait, now: DateTime<Utc>) -> Result<Changed> {
+    let task = sql!(
+        tx, fetch_optional Task,
+        "update tasks
+        set state = case when children_succeeded + children_failed >= children_total
+                then 'queued' else 'waiting' end,
+            waiting_reason = case when children_succeeded + children_failed >= children_total
+                then null else 'children' end,
+            percent = case when $3 > percent then $3 else percent end,
+            children_percent_from = $3, children_percent_to = $4, step = $5, message = $6,
+            completed = children_succeeded + children_failed, total = children_total,
+            attempts_spared = attempts_spared + 1, lease_until = null, run_at = $7,
+            rung_at = null, error = null, version = version + 1, updated_at = $7
+        where id = $1 and attempt = $2 and state = 'running' and not cancel_requested
+        returning *",
+        lease.task_id, lease.attempt, wait.from.clamp(0.0, 100.0), wait.to.clamp(0.0, 100.0),
+        &wait.step, &wait.message, now,
+    )?;
+    went(tx, lease, task, Ending::Wait, None, now).await
+}
+
+struct Back {
+    reason: Option<Reason>,
+    run_at: DateTime<Utc>,
+    spared: bool,
+    ending: Ending,
+}
+
+async fn put_back(
+    tx: &mut Tx,
+    lease: Lease,
+    back: &Back,
+    failure: Option<&Failure>,
+    now: DateTime<Utc>,
+) -> Result<Changed> {
+    let task = sql!(
+        tx, fetch_optional Task,
+        "update tasks
+        set state = 'queued', waiting_reason = $3, run_at = $4, rung_at = null,
+            attempts_spared = attempts_spared + $5, error = $6, lease_until = null,
+            version = version + 1, updated_at = $7
+        where id = $1 and attempt = $2 and state = 'running' and not cancel_requested
+        returning *",
+        lease.task_id, lease.attempt, back.reason, back.run_at, i64::from(back.spared),
+        failure.map(Json), now,
+    )?;
+    went(tx, lease, task, back.ending, failure, now).await
+}
+
+/// Tells of the way back; without a row the task was cancelled meanwhile, or lost.
+async fn went(
+    tx: &mut Tx,
+    lease: Lease,
+    task: Option<Task>,
+    ending: Ending,
+    failure: Option<&Failure>,
+    now: DateTime<Utc>,
+) -> Result<Changed> {
+    let Some(task) = task else {
+        return end::cancelled(tx, lease, now).await;
+    };
+    attempts::end(tx, lease, ending, failure, now).await?;
+    events::state(tx, &task, now).await?;
+    Ok(Changed {
+        task,
+        others: Vec::new(),
+    })
+}

@@ -1,0 +1,130 @@
+//! Takes back what silent workers held, and ends what was not started in time.
+
+use chrono::{DateTime, Utc};
+use models::{Db, Result, TaskId, sql};
+
+use super::{Changed, end, lock, put_back};
+use crate::task::{Ending, Failure, Lease, State};
+
+/// What was taken back.
+#[derive(Clone, Debug, Default)]
+pub struct Reaped {
+    /// Not started in time.
+    pub expired: Vec<Changed>,
+    /// Queued again: their workers fell silent.
+    pub requeued: Vec<Changed>,
+    /// Given up: as many workers fell silent as there were attempts.
+    pub failed: Vec<Changed>,
+    /// Their workers fell silent after they were asked to stop.
+    pub cancelled: Vec<Changed>,
+}
+
+impl Reaped {
+    /// Everything that changed.
+    pub fn changes(&self) -> impl Iterator<Item = &Changed> {
+        [&self.expired, &self.requeued, &self.failed, &self.cancelled]
+            .into_iter()
+            .flatten()
+    }
+}
+
+/// Ends overdue tasks and takes back those whose lease ran out, at most `limit` of each.
+///
+/// Each in a transaction of its own: several relays may do this at the same time, and one row that
+/// is locked holds up no other.
+pub async fn reap(db: &Db, now: DateTime<Utc>, limit: u32) -> Result<Reaped> {
+    let (silent, overdue) = candidates(db, now, limit).await?;
+    let mut reaped = Reaped::default();
+    for (task_id, attempt) in silent {
+        if let Some(changed) = take_back(db, Lease { task_id, attempt }, now).await? {
+            match changed.task.state {
+                State::Failed => reaped.failed.push(changed),
+                State::Cancelled => reaped.cancelled.push(changed),
+                _ => reaped.requeued.push(changed),
+            }
+        }
+    }
+    for id in overdue {
+        reaped.expired.extend(expire(db, id, now).await?);
+    }
+    Ok(reaped)
+}
+
+async fn candidates(
+    db: &Db,
+    now: DateTime<Utc>,
+    limit: u32,
+) -> Result<(Vec<(TaskId, i64)>, Vec<TaskId>)> {
+    let mut conn = db.conn().await?;
+    let silent = sql!(
+        conn,
+        fetch_all(TaskId, i64),
+        "select id, attempt from tasks
+        where state = 'running' and lease_until < $1
+        order by lease_until
+        limit $2",
+        now,
+        i64::from(limit),
+    )?;
+    let overdue = sql!(
+        conn,
+        fetch_all(TaskId,),
+        "select id from tasks
+        where state = 'queued' and expires_at <= $1
+        order by expires_at
+        limit $2",
+        now,
+        i64::from(limit),
+    )?;
+    Ok((silent, overdue.into_iter().map(|(id,)| id).collect()))
+}
+
+/// Ends the lease of a silent worker, unless it was renewed or taken back meanwhile.
+async fn take_back(db: &Db, lease: Lease, now: DateTime<Utc>) -> Result<Option<Changed>> {
+    let mut tx = db.begin().await?;
+    let task = lock::lock(&mut tx, lease.task_id).await?.filter(|task| {
+        task.lease() == lease
+            && task
+                .lease_until
+                .is_some_and(|lease_until| lease_until < now)
+    });
+    let Some(task) = task else { return Ok(None) };
+    let used_up = task.attempts_used() >= task.attempts_max && !task.cancel_requested;
+    let failure = Failure {
+        code: "worker_lost".to_owned(),
+        detail: format!(
+            "The worker stopped in the middle of attempt {}.",
+            lease.attempt
+        ),
+        attempt: lease.attempt,
+        retryable: !used_up,
+    };
+    let changed = if used_up {
+        end::stop(
+            &mut tx,
+            lease,
+            State::Failed,
+            Some(&failure),
+            Ending::Lost,
+            now,
+        )
+        .await?
+    } else {
+        put_back::lost(&mut tx, lease, &failure, now).await?
+    };
+    tx.commit().await?;
+    Ok(Some(changed))
+}
+
+async fn expire(db: &Db, id: TaskId, now: DateTime<Utc>) -> Result<Option<Changed>> {
+    let mut tx = db.begin().await?;
+    let overdue = lock::lock(&mut tx, id).await?.is_some_and(|task| {
+        task.state == State::Queued && task.expires_at.is_some_and(|expires_at| expires_at <= now)
+    });
+    if !overdue {
+        return Ok(None);
+    }
+    let changed = end::close(&mut tx, id, State::Expired, now).await?;
+    tx.commit().await?;
+    Ok(changed)
+}

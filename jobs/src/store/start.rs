@@ -1,0 +1,54 @@
+//! `queued` to `running`: the only way to own a task.
+
+use chrono::{DateTime, Utc};
+use models::{Db, Result, TaskId, Tx, sql, sql::Ids};
+
+use super::{attempts, events};
+use crate::task::{Lease, Task};
+
+/// Starts those of the tasks that are queued, due, not expired and have attempts left.
+///
+/// The others are left out without a word: a bell may ring twice, and somebody else may be first.
+/// `worker` must be a name that no other process has or had: leases hang on it.
+pub async fn start(db: &Db, ids: &[TaskId], worker: &str, now: DateTime<Utc>) -> Result<Vec<Task>> {
+    let mut tx = db.begin().await?;
+    let tasks = claim(&mut tx, ids.iter().copied().collect(), worker, now).await?;
+    if !tasks.is_empty() {
+        attempts::begin(&mut tx, &tasks, now).await?;
+        events::states(&mut tx, &tasks, now).await?;
+        tx.commit().await?;
+    }
+    Ok(tasks)
+}
+
+async fn claim(tx: &mut Tx, ids: Ids, worker: &str, now: DateTime<Utc>) -> Result<Vec<Task>> {
+    sql!(
+        tx, fetch_all Task,
+        postgres
+        // Skipping rows that somebody else has in hand keeps claimers from waiting for each other.
+        "update tasks
+        set state = 'running', attempt = attempt + 1, version = version + 1, lease_until = $3,
+            worker = $2, waiting_reason = null, started_at = coalesce(started_at, $4),
+            updated_at = $4
+        where id in (
+            select id from tasks
+            where id = any($1) and state = 'queued' and run_at <= $4
+                and attempt - attempts_spared < attempts_max
+                and (expires_at is null or expires_at > $4)
+            order by id
+            for no key update skip locked
+        )
+        returning *",
+        sqlite
+        "update tasks
+        set state = 'running', attempt = attempt + 1, version = version + 1, lease_until = $3,
+            worker = $2, waiting_reason = null, started_at = coalesce(started_at, $4),
+            updated_at = $4
+        where id in (select unhex(value) from json_each($1))
+            and state = 'queued' and run_at <= $4
+            and attempt - attempts_spared < attempts_max
+            and (expires_at is null or expires_at > $4)
+        returning *",
+        ids, worker, now + Lease::DURATION, now,
+    )
+}
