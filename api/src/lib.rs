@@ -1,1 +1,30 @@
 //! The HTTP face of Lyo: authorise, one or two model calls, enqueue, commit.
+//!
+//! `routes` has the operations, `edge` what surrounds them, `problem` every error on its way out,
+//! `serve` the sockets. Nothing here does slow work: whatever takes time becomes a task.
+
+mod accept;
+mod app;
+mod body;
+mod caller;
+pub mod codes;
+mod conditional;
+mod connections;
+mod edge;
+mod framing;
+mod guarded;
+mod idempotency;
+mod json;
+pub mod limits;
+mod methods;
+mod openapi;
+mod origin;
+mod page;
+mod problem;
+mod request;
+mod routes;
+mod serve;
+
+pub use app::{App, build, build_with};
+pub use openapi::spec;
+pub use serve::{ApiConfig, serve};

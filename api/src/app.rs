@@ -1,0 +1,93 @@
+//! What every handler shares, and the endpoint that is built from it.
+
+use std::time::Duration;
+
+use jobs::bell::Bell;
+use models::{Conn, Db, Tx};
+use platform::health::Health;
+use poem::{Endpoint, EndpointExt, Response, Route, endpoint::make_sync, get, web::Html};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::{codes, edge, methods::Methods, openapi, problem::Problem, routes};
+
+/// How long a request waits for a connection to PostgreSQL, so that clients learn within a second
+/// that it is away. SQLite's only queue is for its writer, and waiting in that is progress.
+const CONNECTION_TIMEOUT: Duration = Duration::from_millis(900);
+
+/// What the handlers work with; clones share it.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The database.
+    pub db: Db,
+    /// Tells workers of new tasks, and waiting requests of changed ones.
+    pub bell: Bell,
+    /// What the parts of this process say of themselves.
+    pub health: Health,
+    /// Ends long waits and event streams when the server stops.
+    pub stop: CancellationToken,
+}
+
+impl App {
+    /// An application that nothing stops yet.
+    pub fn new(db: Db, bell: Bell, health: Health) -> Self {
+        Self {
+            db,
+            bell,
+            health,
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// A connection to read with.
+    pub(crate) async fn conn(&self) -> Result<Conn, Problem> {
+        self.in_time(self.db.conn()).await
+    }
+
+    /// A transaction to write in.
+    pub(crate) async fn begin(&self) -> Result<Tx, Problem> {
+        self.in_time(self.db.begin()).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        connecting: impl Future<Output = models::Result<T>>,
+    ) -> Result<T, Problem> {
+        if self.db.is_sqlite() {
+            return Ok(connecting.await?);
+        }
+        match timeout(CONNECTION_TIMEOUT, connecting).await {
+            Ok(connected) => Ok(connected?),
+            Err(_) => Err(Problem::new(
+                &codes::DATABASE_UNAVAILABLE,
+                codes::DATABASE_UNAVAILABLE.meaning,
+            )),
+        }
+    }
+}
+
+/// The whole HTTP interface over `app`: paths, error answers, limits.
+pub fn build(app: App) -> impl Endpoint<Output = Response> + 'static {
+    build_with(app, Route::new())
+}
+
+/// The same with paths of one's own inside of the same edge: those of a test, for example.
+pub fn build_with(app: App, more: Route) -> impl Endpoint<Output = Response> + 'static {
+    edge::wrap(paths(app, more), Methods::of::<routes::Api>())
+}
+
+/// The paths alone, without the edge around them.
+fn paths(app: App, more: Route) -> impl Endpoint<Output = Response> + 'static {
+    let document = openapi::spec();
+    let page = openapi::page(&document);
+    let document = make_sync(move |_| {
+        Response::builder()
+            .content_type("application/json")
+            .body(document.clone())
+    });
+    more.nest("/", openapi::service())
+        .at("/openapi.json", get(document))
+        .at("/docs", get(make_sync(move |_| Html(page.clone()))))
+        .data(app)
+        .map_to_response()
+}

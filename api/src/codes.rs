@@ -1,0 +1,194 @@
+//! The closed vocabulary of problems: what each code means and what to do about it.
+//!
+//! One table feeds the answers, the pages under `/problems`, the specification and the tests.
+
+/// Which operations can answer with a problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every operation.
+    Every,
+    /// Operations that read a JSON body.
+    Bodies,
+    /// Operations with a variable part in their path.
+    Rows,
+    /// These operations, by their id.
+    Operations(&'static [&'static str]),
+    /// No operation: the path or the method itself is wrong, so there is none.
+    Nowhere,
+    /// Not an answer to a request: it stands in the `error` of a task.
+    Tasks,
+}
+
+/// One kind of problem.
+#[derive(Debug)]
+pub struct Code {
+    /// What clients switch on; it never changes.
+    pub name: &'static str,
+    /// The HTTP status. For a problem of a task, the status its page would have: 500.
+    pub status: u16,
+    /// A short summary that is the same for every occurrence.
+    pub title: &'static str,
+    /// What has happened.
+    pub meaning: &'static str,
+    /// What the reader can do about it.
+    pub remedy: &'static str,
+    /// Where it occurs.
+    pub scope: Scope,
+}
+
+impl Code {
+    /// The code by its name, with `_` or with `-` as in a problem's `type`.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        let name = name.replace('-', "_");
+        ALL.iter().copied().find(|code| code.name == name)
+    }
+
+    /// The reference that identifies the problem, which this API also serves.
+    pub fn reference(&self) -> String {
+        format!("/problems/{}", self.name.replace('_', "-"))
+    }
+}
+
+macro_rules! codes {
+    ($($ident:ident: $name:literal, $status:literal, $scope:expr, $title:literal, $meaning:literal, $remedy:literal;)*) => {
+        $(
+            #[doc = $meaning]
+            pub static $ident: Code = Code {
+                name: $name,
+                status: $status,
+                title: $title,
+                meaning: $meaning,
+                remedy: $remedy,
+                scope: $scope,
+            };
+        )*
+        /// Every code, ordered by status.
+        pub static ALL: &[&Code] = &[$(&$ident),*];
+    };
+}
+
+codes! {
+    MALFORMED_REQUEST: "malformed_request", 400, Scope::Every,
+        "The request cannot be read",
+        "The request breaks the rules of HTTP, or its body ended before all of it had arrived.",
+        "Send the request again with a library that speaks HTTP/1.1.";
+    MALFORMED_JSON: "malformed_json", 400, Scope::Bodies,
+        "The body is not JSON",
+        "The body is empty, is not JSON, or nests more than 32 levels deep.",
+        "Send one JSON object, encoded as UTF-8. `detail` says where reading stopped.";
+    INVALID_PARAMETER: "invalid_parameter", 400, Scope::Every,
+        "A parameter is not valid",
+        "A parameter of the query or a header has a value that the operation does not take.",
+        "`errors` names the parameter and says what it takes.";
+    MALFORMED_IDEMPOTENCY_KEY: "malformed_idempotency_key", 400, Scope::Operations(KEYED),
+        "The idempotency key is not valid",
+        "`Idempotency-Key` is empty, longer than 255 characters, or has characters outside printable ASCII.",
+        "Send one fresh random value for each intent, for example a UUID.";
+    ORIGIN_NOT_ALLOWED: "origin_not_allowed", 403, Scope::Every,
+        "The request comes from another site",
+        "A browser sent the request for a page of another origin.",
+        "Use the API from its own pages, or from a program that is not a browser.";
+    NOT_FOUND: "not_found", 404, Scope::Rows,
+        "There is nothing with this id",
+        "What the path names does not exist, was deleted, or belongs to somebody else.",
+        "Check the id. A course that was deleted stays deleted.";
+    NO_SUCH_PATH: "no_such_path", 404, Scope::Nowhere,
+        "There is nothing at this path",
+        "The API has no operation at this path.",
+        "Look the path up in /docs.";
+    METHOD_NOT_ALLOWED: "method_not_allowed", 405, Scope::Nowhere,
+        "The path does not take this method",
+        "The path exists, but not with this method.",
+        "Use one of the methods that `Allow` lists.";
+    NOT_ACCEPTABLE: "not_acceptable", 406, Scope::Every,
+        "The answer has no acceptable form",
+        "`Accept` excludes every media type that the operation can answer with.",
+        "Accept the media type that /docs lists for the operation, or leave the header out.";
+    BODY_TIMEOUT: "body_timeout", 408, Scope::Bodies,
+        "The body took too long",
+        "The body did not arrive within 20 seconds.",
+        "Send the request again. It has changed nothing.";
+    COURSE_NOT_FINISHED: "course_not_finished", 409, Scope::Operations(&["export_course"]),
+        "The course is not finished",
+        "The course is still being written, or writing it has failed.",
+        "Wait until the task of the course is done; lessons can be read one by one before that.";
+    TASK_LIVE: "task_live", 409, Scope::Operations(&["delete_task", "retry_task"]),
+        "The task has not ended",
+        "Only a task that has ended, with all of its family, can be deleted or retried.",
+        "Cancel the task or wait until it is done.";
+    TASK_SUCCEEDED: "task_succeeded", 409, Scope::Operations(&["retry_task"]),
+        "The task has succeeded",
+        "There is nothing to try again.",
+        "Submit a new task to do the work once more.";
+    PRECONDITION_FAILED: "precondition_failed", 412, Scope::Operations(&["delete_course"]),
+        "It has changed in the meantime",
+        "`If-Match` names another version than the present one.",
+        "Read it again, decide again, and send the ETag that you then got.";
+    BODY_TOO_LARGE: "body_too_large", 413, Scope::Bodies,
+        "The body is too large",
+        "The body has more bytes than the operation reads: 64 KiB, or 1 MiB for a batch.",
+        "Send less at once.";
+    UNSUPPORTED_MEDIA_TYPE: "unsupported_media_type", 415, Scope::Bodies,
+        "The body is not declared as JSON",
+        "`Content-Type` is missing, or is not application/json.",
+        "Send `Content-Type: application/json`.";
+    HOST_NOT_ALLOWED: "host_not_allowed", 421, Scope::Every,
+        "The request is for another host",
+        "`Host` does not name this machine. Without that check, a web page could reach the API through a name that it has pointed here.",
+        "Use localhost, 127.0.0.1 or [::1].";
+    VALIDATION_FAILED: "validation_failed", 422, Scope::Bodies,
+        "The request is not valid",
+        "The body is JSON, but a field is missing, unknown, or has a value out of bounds.",
+        "`errors` names each field by a JSON pointer and says what it takes.";
+    IDEMPOTENCY_MISMATCH: "idempotency_mismatch", 422, Scope::Operations(KEYED),
+        "The idempotency key was used for something else",
+        "Within the last 24 hours, the same `Idempotency-Key` came with a different request to this operation.",
+        "Use a fresh key for each intent, and repeat a request unchanged.";
+    INTERNAL: "internal", 500, Scope::Every,
+        "Something went wrong on our side",
+        "The server met a condition that it does not know how to handle. The log has the reason under the same `request_id`.",
+        "Try again. If it happens again, report the `request_id`.";
+    DATABASE_UNAVAILABLE: "database_unavailable", 503, Scope::Every,
+        "The database does not answer",
+        "The database refused a connection, or had none free in time. Nothing was changed.",
+        "Try again after `Retry-After`, with the same `Idempotency-Key`.";
+    REQUEST_TIMEOUT: "request_timeout", 503, Scope::Every,
+        "The answer took too long",
+        "The server gave the request up after 30 seconds. Whether it took effect is unknown.",
+        "Try again with the same `Idempotency-Key`.";
+}
+
+/// The operations that take an `Idempotency-Key`.
+pub const KEYED: &[&str] = &[
+    "submit_task",
+    "submit_tasks",
+    "create_course",
+    "cancel_task",
+    "retry_task",
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found_in_both_spellings() {
+        let names: HashSet<_> = ALL.iter().map(|code| code.name).collect();
+
+        assert_eq!(names.len(), ALL.len());
+        for code in ALL {
+            let reference = code.reference();
+            let spelling = reference.rsplit('/').next().expect("it has a slash");
+            assert_eq!(
+                Code::find(code.name).map(|found| found.name),
+                Some(code.name)
+            );
+            assert_eq!(
+                Code::find(spelling).map(|found| found.name),
+                Some(code.name)
+            );
+        }
+    }
+}

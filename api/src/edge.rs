@@ -1,0 +1,155 @@
+//! What surrounds every operation. Read `wrap` from the bottom up: the last line is the outermost.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+
+use futures_util::FutureExt;
+use poem::{
+    Endpoint, EndpointExt, IntoResponse, Request, Response, Result,
+    http::{HeaderValue, Uri, header, uri::PathAndQuery},
+};
+use tokio::time::timeout;
+use tracing::{Instrument, debug, error, info_span};
+
+use crate::{
+    accept, codes,
+    limits::REQUEST_TIMEOUT,
+    methods::Methods,
+    origin,
+    problem::Problem,
+    request::{REQUEST_ID, RequestContext, TRACEPARENT, text, wait},
+};
+
+/// Puts the edge around the paths.
+pub(crate) fn wrap<E>(paths: E, methods: Methods) -> impl Endpoint<Output = Response> + 'static
+where
+    E: Endpoint<Output = Response> + 'static,
+{
+    paths
+        // Next to the paths, since what it checks depends on them.
+        .before(async |request: Request| Ok(accept::check(&request).map(|()| request)?))
+        // Outside of that, so that waiting counts whatever a handler does.
+        .around(give_up)
+        // Before any work is done for somebody else's page.
+        .before(async |request: Request| Ok(origin::check(&request).map(|()| request)?))
+        // Outside of all that may panic; it makes an error of it, which the next line answers.
+        .around(catch_panic)
+        // Outside of all that may fail: every error becomes a problem here, and nowhere else.
+        .around(move |paths, request| answer(paths, request, methods.clone()))
+        // Outermost, so that logs and problems name the path that the client sent.
+        .before(async |mut request: Request| {
+            resolve_alias(&mut request);
+            Ok(request)
+        })
+}
+
+/// Runs a request in its span, and makes a problem of whatever error it ends with.
+async fn answer<E: Endpoint>(
+    paths: Arc<E>,
+    mut request: Request,
+    methods: Methods,
+) -> Result<Response> {
+    let context = RequestContext::new(request.headers());
+    let traceparent = context
+        .trace_id
+        .as_ref()
+        .and(request.headers().get(TRACEPARENT).cloned());
+    let path = request.uri().path().to_owned();
+    let sent_path = request.original_uri().path().to_owned();
+    let started = Instant::now();
+    let span = info_span!(
+        "http.request",
+        request.id = %context.request_id,
+        http.method = %request.method(),
+        http.path = %sent_path,
+    );
+    request.set_data(context.clone());
+
+    let mut response = match paths.call(request).instrument(span.clone()).await {
+        Ok(response) => response.into_response(),
+        Err(error) => {
+            let problem = Problem::from_framework(error);
+            span.in_scope(|| log(&problem));
+            let not_allowed = problem.code.status == codes::METHOD_NOT_ALLOWED.status;
+            let mut response = problem.answer(&sent_path, &context.request_id);
+            if not_allowed && let Ok(allow) = methods.allow(&path).parse() {
+                response.headers_mut().insert(header::ALLOW, allow);
+            }
+            response
+        }
+    };
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&context.request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if let Some(traceparent) = traceparent {
+        headers.insert(TRACEPARENT, traceparent);
+    }
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    span.in_scope(|| {
+        let duration_ms = started.elapsed().as_secs_f64() * 1_000.0;
+        debug!(
+            http.status = response.status().as_u16(),
+            duration_ms, "Answered {sent_path}"
+        );
+    });
+    Ok(response)
+}
+
+/// A 5xx never says why to the client; here it says so, once.
+fn log(problem: &Problem) {
+    if problem.code.status >= 500 {
+        let cause = problem.cause.as_deref().unwrap_or("no further cause");
+        error!(
+            problem.code = problem.code.name,
+            "Answered {}: {cause}", problem.code.name
+        );
+    }
+}
+
+async fn catch_panic<E: Endpoint>(paths: Arc<E>, request: Request) -> Result<E::Output> {
+    // A panicking handler leaves nothing half-done behind: its transaction rolls back.
+    match AssertUnwindSafe(paths.call(request)).catch_unwind().await {
+        Ok(result) => result,
+        Err(panic) => {
+            let said = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(Problem::internal(format!("panicked: {}", said.unwrap_or("?"))).into())
+        }
+    }
+}
+
+/// Bounds the time until an answer begins; streams go on after that for as long as they like.
+async fn give_up<E: Endpoint>(paths: Arc<E>, request: Request) -> Result<E::Output> {
+    let asked = wait(text(request.headers(), "prefer")).unwrap_or_default();
+    match timeout(REQUEST_TIMEOUT + asked, paths.call(request)).await {
+        Ok(result) => result,
+        Err(_) => Err(Problem::new(&codes::REQUEST_TIMEOUT, codes::REQUEST_TIMEOUT.meaning).into()),
+    }
+}
+
+/// Lets the names under `/api` stand for the real ones.
+fn resolve_alias(request: &mut Request) {
+    let Some(path) = request.uri().path().strip_prefix("/api") else {
+        return;
+    };
+    let path = match path {
+        "/health" => "/healthz",
+        "/ready" => "/readyz",
+        path if path.starts_with("/v1/") => path,
+        _ => return,
+    };
+    let target = match request.uri().query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = PathAndQuery::try_from(target).ok();
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+}

@@ -1,0 +1,68 @@
+//! JSON out: serde decides the bytes, and the schema is derived from the same type.
+
+use std::borrow::Cow;
+
+use poem::{Body, IntoResponse, Response};
+use poem_openapi::{
+    payload::Payload,
+    registry::{MetaSchema, MetaSchemaRef, Registry},
+};
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::problem::Problem;
+
+/// A JSON answer.
+#[derive(Debug)]
+pub(crate) struct Json<T>(pub T);
+
+impl<T: Serialize + JsonSchema + Send> Payload for Json<T> {
+    const CONTENT_TYPE: &'static str = "application/json";
+
+    fn schema_ref() -> MetaSchemaRef {
+        reference::<T>()
+    }
+
+    fn register(registry: &mut Registry) {
+        register::<T>(registry, SchemaSettings::openapi3().for_serialize());
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(bytes) => Response::builder()
+                .content_type("application/json")
+                .body(Body::from_vec(bytes)),
+            Err(error) => Problem::internal(error.to_string()).into_response(),
+        }
+    }
+}
+
+/// The reference by which the specification names the schema of `T`.
+pub(crate) fn reference<T: JsonSchema>() -> MetaSchemaRef {
+    MetaSchemaRef::Reference(name::<T>().into_owned())
+}
+
+/// The same reference as it is written in a document.
+pub(crate) fn reference_path<T: JsonSchema>() -> String {
+    format!("#/components/schemas/{}", name::<T>())
+}
+
+/// Registers the schema of `T`.
+///
+/// The framework's own schema type cannot hold one that was made elsewhere, so it travels as the
+/// example of an empty schema; `openapi` puts it in its place.
+pub(crate) fn register<T: JsonSchema>(registry: &mut Registry, settings: SchemaSettings) {
+    registry.create_schema::<T, _>(name::<T>().into_owned(), |_| MetaSchema {
+        example: Some(Value::from(
+            settings.into_generator().into_root_schema_for::<T>(),
+        )),
+        ..MetaSchema::ANY
+    });
+}
+
+fn name<T: JsonSchema>() -> Cow<'static, str> {
+    T::schema_name()
+}

@@ -1,0 +1,51 @@
+//! Every bound of the HTTP interface, in one place.
+
+use std::time::Duration;
+
+/// The largest request body.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// The largest body of a batch of tasks.
+pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// The most items in one batch of tasks.
+pub const BATCH_ITEMS_MAX: usize = 1_000;
+
+/// How deep arrays and objects of a request body may nest.
+pub const JSON_DEPTH_MAX: usize = 32;
+
+/// How long a client may take to send a body whose header has arrived.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a request may take until its answer begins, beyond the wait that it asked for.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest wait that `Prefer: wait` gets.
+pub const WAIT_SECONDS_MAX: u64 = 60;
+
+/// The slowest polling that `Retry-After` ever advises.
+pub const POLL_SECONDS_MAX: u64 = 15;
+
+/// How often a comment keeps a quiet event stream alive, through proxies and past `IDLE_TIMEOUT`.
+pub const EVENTS_COMMENT_PERIOD: Duration = Duration::from_secs(15);
+
+/// The most events that are read from the database at once.
+pub const EVENTS_PAGE: u32 = 100;
+
+/// The most open connections; one more replaces the oldest that has not sent a request.
+pub const CONNECTIONS_MAX: usize = 1_024;
+
+/// How long a connection may take to send the header of a request.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may be silent in both directions. It outlasts the longest wait.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// How long running requests may take to end once the server was told to stop.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest `Idempotency-Key`.
+pub const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 255;
+
+/// The longest `X-Request-Id` that is taken over from a client.
+pub const REQUEST_ID_LENGTH_MAX: usize = 128;

@@ -1,0 +1,119 @@
+//! What a request tells about itself: its id, its trace, and how long it is ready to wait.
+
+use std::time::Duration;
+
+use models::id::TaskId;
+use poem::{FromRequest, Request, RequestBody, http::HeaderMap};
+
+use crate::limits::{REQUEST_ID_LENGTH_MAX, WAIT_SECONDS_MAX};
+
+/// The header that names a request, in both directions.
+pub(crate) const REQUEST_ID: &str = "x-request-id";
+
+/// The header of W3C Trace Context.
+pub(crate) const TRACEPARENT: &str = "traceparent";
+
+/// The names under which a request is found again in logs and traces.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestContext {
+    /// The id of the request: the client's when it is sane, else a fresh one.
+    pub(crate) request_id: String,
+    /// The trace that the client's request belongs to.
+    pub(crate) trace_id: Option<String>,
+}
+
+impl RequestContext {
+    /// Reads the headers of a request.
+    pub(crate) fn new(headers: &HeaderMap) -> Self {
+        let sane = |id: &&str| {
+            (1..=REQUEST_ID_LENGTH_MAX).contains(&id.len())
+                && id.bytes().all(|b| b.is_ascii_graphic())
+        };
+        let request_id = text(headers, REQUEST_ID)
+            .filter(sane)
+            .map_or_else(|| TaskId::new().to_string(), str::to_owned);
+        let trace_id = text(headers, TRACEPARENT)
+            .and_then(trace_id)
+            .map(str::to_owned);
+        Self {
+            request_id,
+            trace_id,
+        }
+    }
+}
+
+impl<'a> FromRequest<'a> for RequestContext {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
+        Ok(request
+            .data::<Self>()
+            .cloned()
+            .unwrap_or_else(|| Self::new(request.headers())))
+    }
+}
+
+/// How long `Prefer: wait=SECONDS` asks to wait, clamped; nothing when it does not ask (RFC 7240).
+pub(crate) fn wait(prefer: Option<&str>) -> Option<Duration> {
+    let preferences = prefer?.split([',', ';']);
+    let seconds = preferences
+        .filter_map(|preference| preference.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
+        .and_then(|(_, value)| value.trim().trim_matches('"').parse::<u64>().ok())?;
+    Some(Duration::from_secs(seconds.min(WAIT_SECONDS_MAX)))
+}
+
+/// A header as text; nothing when it is absent or not visible ASCII.
+pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// The trace id of a `traceparent`: `version-traceid-parentid-flags`, in lower-case hexadecimal.
+fn trace_id(traceparent: &str) -> Option<&str> {
+    let hexadecimal = |part: &str, length: usize| {
+        part.len() == length && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let mut parts = traceparent.split('-');
+    let (version, trace, parent, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let valid = hexadecimal(version, 2)
+        && hexadecimal(trace, 32)
+        && hexadecimal(parent, 16)
+        && hexadecimal(flags, 2)
+        && trace.bytes().any(|b| b != b'0');
+    valid.then_some(trace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_found_among_preferences_and_clamped() {
+        let seconds = |text| wait(Some(text)).map(|wait| wait.as_secs());
+
+        assert_eq!(seconds("wait=5"), Some(5));
+        assert_eq!(seconds("respond-async, Wait = 7"), Some(7));
+        assert_eq!(seconds("wait=100000"), Some(60));
+        assert_eq!(seconds("wait=-1"), None);
+        assert_eq!(seconds("wait"), None);
+        assert_eq!(wait(None), None);
+    }
+
+    #[test]
+    fn only_a_well_formed_traceparent_has_a_trace() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+        assert_eq!(
+            trace_id(&format!("00-{trace}-00f067aa0ba902b7-01")),
+            Some(trace)
+        );
+        assert_eq!(
+            trace_id(&format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32))),
+            None
+        );
+        assert_eq!(
+            trace_id(&format!("00-{}-00f067aa0ba902b7-01", trace.to_uppercase())),
+            None
+        );
+        assert_eq!(trace_id("00-x"), None);
+    }
+}

@@ -1,0 +1,48 @@
+//! The operations, one file a noun. The name of a handler is the `operationId`, the first line of
+//! its comment the summary.
+
+pub(crate) mod courses;
+pub(crate) mod health;
+pub(crate) mod problems;
+pub(crate) mod tasks;
+
+use poem_openapi::Tags;
+
+/// Every operation of the specification.
+pub(crate) type Api = (
+    tasks::Tasks,
+    tasks::batch::Batches,
+    tasks::actions::Actions,
+    tasks::events::Events,
+    courses::Courses,
+    courses::lessons::Lessons,
+    courses::export::Exports,
+    health::Checks,
+    problems::Problems,
+);
+
+/// The operations as values; they hold nothing.
+pub(crate) const API: Api = (
+    tasks::Tasks,
+    tasks::batch::Batches,
+    tasks::actions::Actions,
+    tasks::events::Events,
+    courses::Courses,
+    courses::lessons::Lessons,
+    courses::export::Exports,
+    health::Checks,
+    problems::Problems,
+);
+
+/// How the documentation groups the operations.
+#[derive(Tags)]
+pub(crate) enum Tag {
+    /// Units of work: submit, watch, cancel, retry.
+    Tasks,
+    /// Courses and their lessons, also while they are being written.
+    Courses,
+    /// Whether the service lives and can work.
+    Health,
+    /// What each problem code means, and what to do.
+    Problems,
+}

@@ -1,0 +1,179 @@
+//! The answers that carry a task, with the headers that go with it.
+
+use std::time::Duration;
+
+use jobs::{
+    Task,
+    store::{self, Changed},
+};
+use models::id::TaskId;
+use poem_openapi::ApiResponse;
+use tokio::time::Instant;
+
+use super::{
+    estimate::poll_seconds,
+    position::position,
+    view::{TaskView, path},
+};
+use crate::{
+    app::App, caller::Caller, conditional::etag, idempotency::Replay, json::Json, problem::Problem,
+};
+
+/// The answer to a submission.
+#[derive(ApiResponse)]
+pub(crate) enum Submitted {
+    /// The task has ended within the wait that `Prefer` asked for.
+    #[oai(status = 200)]
+    Ended(
+        Json<TaskView>,
+        /// Where the task is found.
+        #[oai(header = "Location")]
+        String,
+        /// The version of the task.
+        #[oai(header = "ETag")]
+        String,
+        /// `true` when an earlier request with the same key had made the task.
+        #[oai(header = "Idempotent-Replayed")]
+        Option<String>,
+        /// The wait that was granted.
+        #[oai(header = "Preference-Applied")]
+        Option<String>,
+    ),
+    /// The task is stored and will be worked on, whatever happens to this server.
+    #[oai(status = 202)]
+    Accepted(
+        Json<TaskView>,
+        /// Where the task is found.
+        #[oai(header = "Location")]
+        String,
+        /// The version of the task.
+        #[oai(header = "ETag")]
+        String,
+        /// `true` when an earlier request with the same key had made the task.
+        #[oai(header = "Idempotent-Replayed")]
+        Option<String>,
+        /// The wait that was granted.
+        #[oai(header = "Preference-Applied")]
+        Option<String>,
+        /// In how many seconds to ask for the task again.
+        #[oai(header = "Retry-After")]
+        Option<u64>,
+    ),
+}
+
+impl Submitted {
+    /// Tells everybody of a task that was just stored, and answers about it.
+    pub(crate) async fn first(
+        app: &App,
+        caller: Caller,
+        task: Task,
+        waited: Option<Duration>,
+    ) -> Result<Self, Problem> {
+        Self::changed(
+            app,
+            caller,
+            Changed {
+                task,
+                others: Vec::new(),
+            },
+            waited,
+        )
+        .await
+    }
+
+    /// Tells everybody of what a verb has changed, and answers about its task.
+    pub(crate) async fn changed(
+        app: &App,
+        caller: Caller,
+        changed: Changed,
+        waited: Option<Duration>,
+    ) -> Result<Self, Problem> {
+        app.bell.tell_all(&changed, app.db.now());
+        let task = match waited {
+            Some(wait) => {
+                let id = changed.task.id;
+                follow(app, caller, id, wait, |task| task.state.is_done()).await?
+            }
+            None => changed.task,
+        };
+        Self::of(app, task, false, waited).await
+    }
+
+    /// Answers about what an earlier request with the same key had made.
+    pub(crate) async fn again(
+        app: &App,
+        caller: Caller,
+        replay: Replay,
+        waited: Option<Duration>,
+    ) -> Result<Self, Problem> {
+        let Replay::Task(id) = replay else {
+            return Err(Problem::internal(
+                "the key of a task was answered with a document",
+            ));
+        };
+        let wait = waited.unwrap_or_default();
+        let task = follow(app, caller, id, wait, |task| task.state.is_done()).await?;
+        Self::of(app, task, true, waited).await
+    }
+
+    async fn of(
+        app: &App,
+        task: Task,
+        replayed: bool,
+        waited: Option<Duration>,
+    ) -> Result<Self, Problem> {
+        let location = path(task.id);
+        let version = etag(task.version);
+        let replayed = replayed.then(|| "true".to_owned());
+        let applied = applied(waited);
+        let (poll, ended) = (poll_seconds(&task, app.db.now()), task.state.is_done());
+        let view = Json(view(app, task).await?);
+        Ok(if ended {
+            Self::Ended(view, location, version, replayed, applied)
+        } else {
+            Self::Accepted(view, location, version, replayed, applied, poll)
+        })
+    }
+}
+
+/// The view of a task, with its place in the queue.
+pub(crate) async fn view(app: &App, task: Task) -> Result<TaskView, Problem> {
+    let now = app.db.now();
+    let position = position(&mut app.conn().await?, &task, now).await?;
+    Ok(TaskView::new(task, Some(position), now))
+}
+
+/// The value of `Preference-Applied` for a wait that was granted.
+pub(crate) fn applied(waited: Option<Duration>) -> Option<String> {
+    waited.map(|wait| format!("wait={}", wait.as_secs()))
+}
+
+/// A task of the caller.
+pub(crate) async fn get(app: &App, caller: Caller, id: TaskId) -> Result<Task, Problem> {
+    let task = store::find(&mut app.conn().await?, caller.owner, id).await?;
+    Ok(task.ok_or(models::Error::NotFound("task"))?)
+}
+
+/// Reads a task until it is as the client wants it, at most for `wait`.
+pub(crate) async fn follow(
+    app: &App,
+    caller: Caller,
+    id: TaskId,
+    wait: Duration,
+    enough: impl Fn(&Task) -> bool + Send,
+) -> Result<Task, Problem> {
+    let deadline = Instant::now() + wait;
+    // Before the first look at the row, so that no change falls between looking and waiting.
+    let mut watch = app.bell.watch();
+    loop {
+        let task = get(app, caller, id).await?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        if enough(&task) || left.is_zero() || app.stop.is_cancelled() {
+            return Ok(task);
+        }
+        tokio::select! {
+            () = watch.changed(id, left) => {}
+            () = app.stop.cancelled() => {}
+        }
+    }
+}

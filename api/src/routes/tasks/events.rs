@@ -1,0 +1,161 @@
+//! The events of a task as a stream (server-sent events).
+
+use std::{collections::VecDeque, fmt::Write as _};
+
+use futures_util::stream;
+use jobs::{Event, EventKind, bell::Watch, store};
+use models::id::TaskId;
+use poem::{Body, web::Data};
+use poem_openapi::{
+    ApiResponse, OpenApi,
+    param::{Header, Path},
+    payload::Binary,
+};
+use tracing::warn;
+use uuid::Uuid;
+
+use super::answer::get;
+use crate::{
+    app::App,
+    caller::Caller,
+    limits::{EVENTS_COMMENT_PERIOD, EVENTS_PAGE},
+    problem::Problem,
+    routes::Tag,
+};
+
+/// The operations on the events of tasks.
+pub(crate) struct Events;
+
+#[OpenApi(tag = "Tag::Tasks")]
+impl Events {
+    /// Streams the events of a task, from its first to its last.
+    ///
+    /// Events are `state`, `progress`, `partial` and `done`; their ids count from 1 without a gap.
+    /// A reader that comes back with `Last-Event-ID` goes on after that event. A comment keeps a
+    /// quiet stream alive every 15 seconds. The stream closes after `done`; a reader that has seen
+    /// `done` and comes back gets 204, which tells `EventSource` to stop.
+    #[oai(
+        path = "/v1/tasks/:id/events",
+        method = "get",
+        operation_id = "stream_events"
+    )]
+    async fn stream_events(
+        &self,
+        app: Data<&App>,
+        caller: Caller,
+        /// The id of the task.
+        id: Path<Uuid>,
+        /// The id of the last event that was received.
+        #[oai(name = "Last-Event-ID", validator(minimum(value = "0")))]
+        last: Header<Option<i64>>,
+    ) -> Result<Streamed, Problem> {
+        let id = id.0.into();
+        let task = get(&app, caller, id).await?;
+        let seq = last.unwrap_or(0).min(task.version);
+        if task.state.is_done() && seq == task.version {
+            return Ok(Streamed::Over);
+        }
+        let watch = app.bell.watch();
+        let reader = Reader {
+            app: app.clone(),
+            caller,
+            id,
+            watch,
+            seq,
+            waiting: VecDeque::new(),
+            over: false,
+        };
+        let chunks = stream::unfold(reader, |mut reader| async move {
+            let chunk = reader.next().await?;
+            Some((Ok::<_, std::io::Error>(chunk), reader))
+        });
+        Ok(Streamed::Ok(
+            Binary(Body::from_bytes_stream(chunks)),
+            "no-cache".to_owned(),
+        ))
+    }
+}
+
+#[derive(ApiResponse)]
+enum Streamed {
+    /// The events.
+    #[oai(status = 200, content_type = "text/event-stream")]
+    Ok(
+        Binary<Body>,
+        /// Nobody in between may keep the stream.
+        #[oai(header = "Cache-Control")]
+        String,
+    ),
+    /// The task has ended, and the reader has seen every event.
+    #[oai(status = 204)]
+    Over,
+}
+
+/// Where one reader of the stream is.
+struct Reader {
+    app: App,
+    caller: Caller,
+    id: TaskId,
+    watch: Watch,
+    /// The last event that was sent.
+    seq: i64,
+    /// Events that were read and not sent yet.
+    waiting: VecDeque<Event>,
+    over: bool,
+}
+
+impl Reader {
+    /// The next piece of the stream; nothing when it is over.
+    async fn next(&mut self) -> Option<String> {
+        if self.over {
+            return None;
+        }
+        if self.waiting.is_empty() && !self.fetch().await {
+            return None;
+        }
+        match self.waiting.pop_front() {
+            Some(event) => {
+                self.seq = event.seq;
+                self.over = event.event == EventKind::Done;
+                Some(write(&event))
+            }
+            None => Some(": still here\n\n".to_owned()),
+        }
+    }
+
+    /// Waits for events as long as the stream may be quiet; false when there will be none.
+    async fn fetch(&mut self) -> bool {
+        let deadline = tokio::time::Instant::now() + EVENTS_COMMENT_PERIOD;
+        loop {
+            match self.read().await {
+                Ok(events) => self.waiting = events.into(),
+                Err(problem) => {
+                    // The client comes back with the id of the last event that it got.
+                    warn!(task.id = %self.id, "Closed a stream of events: {problem}");
+                    return false;
+                }
+            }
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            if !self.waiting.is_empty() || left.is_zero() {
+                return true;
+            }
+            tokio::select! {
+                () = self.watch.changed(self.id, left) => {}
+                () = self.app.stop.cancelled() => return false,
+            }
+        }
+    }
+
+    async fn read(&self) -> Result<Vec<Event>, Problem> {
+        let mut conn = self.app.conn().await?;
+        Ok(store::events(&mut conn, self.caller.owner, self.id, self.seq, EVENTS_PAGE).await?)
+    }
+}
+
+/// An event in the form of the stream. JSON has no line breaks, so one line of data holds it.
+fn write(event: &Event) -> String {
+    let mut text = format!("id: {}\nevent: {}\ndata: ", event.seq, event.event.as_str());
+    // Writing to a string cannot fail.
+    let _ = write!(text, "{}\n\n", event.data);
+    text
+}

@@ -1,0 +1,195 @@
+//! Tasks: submit one, list them, watch one.
+
+pub(crate) mod actions;
+pub(crate) mod answer;
+pub(crate) mod attempts;
+pub(crate) mod batch;
+pub(crate) mod estimate;
+pub(crate) mod events;
+pub(crate) mod filter;
+pub(crate) mod position;
+pub(crate) mod submission;
+pub(crate) mod view;
+
+use chrono::{DateTime, Utc};
+use jobs::store;
+use poem::web::Data;
+use poem_openapi::{
+    ApiResponse, OpenApi,
+    param::{Header, Path, Query},
+};
+use uuid::Uuid;
+
+use self::{
+    answer::{Submitted, applied, follow, view},
+    estimate::poll_seconds,
+    filter::StateFilter,
+    submission::OpenSubmission,
+    view::TaskView,
+};
+use super::Tag;
+use crate::{
+    app::App,
+    body::Body,
+    caller::Caller,
+    conditional::{etag, is_known},
+    idempotency::{Attempt, Replay},
+    json::Json,
+    page::{self, PageView},
+    problem::Problem,
+    request::{RequestContext, wait},
+};
+
+/// The operations on tasks that submit and read.
+pub(crate) struct Tasks;
+
+#[OpenApi(tag = "Tag::Tasks")]
+impl Tasks {
+    /// Submits a task of any kind that is open to clients.
+    ///
+    /// It answers once the task is stored; from then on nothing loses it. With `Prefer: wait` the
+    /// answer waits for the end of the task, and is 200 if that comes in time.
+    #[oai(path = "/v1/tasks", method = "post", operation_id = "submit_task")]
+    async fn submit_task(
+        &self,
+        app: Data<&App>,
+        caller: Caller,
+        context: RequestContext,
+        /// Repeating a request with its key does nothing twice.
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<String>>,
+        /// `wait=SECONDS`, at most 60.
+        #[oai(name = "Prefer")]
+        prefer: Header<Option<String>>,
+        body: Body<OpenSubmission>,
+    ) -> Result<Submitted, Problem> {
+        let attempt = Attempt::new(caller, "submit_task", key.as_deref(), &body.fingerprint)?;
+        let (mut tx, now) = (app.begin().await?, app.db.now());
+        if let Some(replay) = attempt.claim(&mut tx, now).await? {
+            drop(tx);
+            return Submitted::again(&app, caller, replay, wait(prefer.as_deref())).await;
+        }
+        let task = body.value.0.enqueue(&mut tx, caller, &context, now).await?;
+        attempt.answer(&mut tx, &Replay::Task(task.id)).await?;
+        tx.commit().await?;
+        Submitted::first(&app, caller, task, wait(prefer.as_deref())).await
+    }
+
+    /// Lists the caller's tasks, newest first.
+    #[oai(path = "/v1/tasks", method = "get", operation_id = "list_tasks")]
+    async fn list_tasks(
+        &self,
+        app: Data<&App>,
+        caller: Caller,
+        /// Only this kind.
+        #[oai(validator(pattern = "^[a-z][a-z_.]{0,59}$"))]
+        kind: Query<Option<String>>,
+        /// Only in this state.
+        state: Query<Option<StateFilter>>,
+        /// Only the children of this task.
+        parent: Query<Option<Uuid>>,
+        /// Only those submitted after this time.
+        created_after: Query<Option<DateTime<Utc>>>,
+        /// Only those submitted before this time.
+        created_before: Query<Option<DateTime<Utc>>>,
+        /// Where to go on: `next` of the page before.
+        #[oai(validator(pattern = "^0[0-9a-f]{47}$"))]
+        cursor: Query<Option<String>>,
+        /// How many, at most 100; 20 unless told.
+        #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
+        limit: Query<Option<u32>>,
+    ) -> Result<Listed, Problem> {
+        let filter = store::Filter {
+            kind: kind.0,
+            state: state.0.map(Into::into),
+            parent: parent.0.map(Into::into),
+            created_after: created_after.0,
+            created_before: created_before.0,
+        };
+        let (cursor, limit) = page::bounds(cursor.as_deref(), limit.0)?;
+        let mut conn = app.conn().await?;
+        let tasks = store::list(&mut conn, caller.owner, &filter, cursor, limit).await?;
+        let now = app.db.now();
+        Ok(Listed::Ok(Json(PageView::of(tasks, |task| {
+            TaskView::new(task, None, now)
+        }))))
+    }
+
+    /// Reads a task; the way to wait for its end without a stream.
+    ///
+    /// `If-None-Match` with the ETag of the last answer gives 304 while nothing has changed. With
+    /// `Prefer: wait` the answer waits until the task changes.
+    #[oai(path = "/v1/tasks/:id", method = "get", operation_id = "get_task")]
+    async fn get_task(
+        &self,
+        app: Data<&App>,
+        caller: Caller,
+        /// The id of the task.
+        id: Path<Uuid>,
+        /// The ETag of the last answer.
+        #[oai(name = "If-None-Match")]
+        known: Header<Option<String>>,
+        /// `wait=SECONDS`, at most 60.
+        #[oai(name = "Prefer")]
+        prefer: Header<Option<String>>,
+    ) -> Result<Polled, Problem> {
+        let (id, waited) = (id.0.into(), wait(prefer.as_deref()));
+        let mut task = answer::get(&app, caller, id).await?;
+        let news = known.is_none() || is_known(known.as_deref(), task.version);
+        if let Some(wait) = waited
+            && news
+            && !task.state.is_done()
+        {
+            let seen = task.version;
+            task = follow(&app, caller, id, wait, |task| task.version != seen).await?;
+        }
+        let (version, poll) = (etag(task.version), poll_seconds(&task, app.db.now()));
+        if is_known(known.as_deref(), task.version) {
+            return Ok(Polled::NotModified(version, poll, applied(waited)));
+        }
+        Ok(Polled::Ok(
+            Json(view(&app, task).await?),
+            version,
+            poll,
+            applied(waited),
+        ))
+    }
+}
+
+#[derive(ApiResponse)]
+enum Listed {
+    /// A page of tasks.
+    #[oai(status = 200)]
+    Ok(Json<PageView<TaskView>>),
+}
+
+#[derive(ApiResponse)]
+enum Polled {
+    /// The task as it is now.
+    #[oai(status = 200)]
+    Ok(
+        Json<TaskView>,
+        /// The version of the task.
+        #[oai(header = "ETag")]
+        String,
+        /// In how many seconds to ask again; absent once the task has ended.
+        #[oai(header = "Retry-After")]
+        Option<u64>,
+        /// The wait that was granted.
+        #[oai(header = "Preference-Applied")]
+        Option<String>,
+    ),
+    /// The task is as `If-None-Match` says.
+    #[oai(status = 304)]
+    NotModified(
+        /// The version of the task.
+        #[oai(header = "ETag")]
+        String,
+        /// In how many seconds to ask again; absent once the task has ended.
+        #[oai(header = "Retry-After")]
+        Option<u64>,
+        /// The wait that was granted.
+        #[oai(header = "Preference-Applied")]
+        Option<String>,
+    ),
+}

@@ -1,0 +1,149 @@
+//! What a client submits: a kind of work that is open to clients, and its payload.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Datelike, Utc};
+use jobs::{
+    Definition, Priority, Task, kinds,
+    store::{self, Options},
+};
+use models::Tx;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::view::TaskPriority;
+use crate::{body, caller::Caller, problem::Problem, request::RequestContext};
+
+/// The last year that every part of the system can write and order.
+const YEAR_MAX: i32 = 9999;
+
+/// A task to submit.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Submission {
+    /// The kind of work; it must be open to clients.
+    #[schemars(length(max = 60))]
+    pub(crate) kind: String,
+    /// What the kind of work takes.
+    #[schemars(with = "serde_json::Map<String, Value>")]
+    pub(crate) payload: Value,
+    /// What is worked on first.
+    #[serde(default)]
+    #[schemars(with = "TaskPriority")]
+    pub(crate) priority: Priority,
+    /// Not before this time.
+    #[serde(default)]
+    pub(crate) run_at: Option<DateTime<Utc>>,
+    /// If it has not begun by then, it ends as `expired`.
+    #[serde(default)]
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+}
+
+impl Submission {
+    /// What is wrong with it, or the kind of work that it asks for.
+    pub(crate) fn check(&self, now: DateTime<Utc>) -> Result<&'static Definition, Problem> {
+        let open = |definition: &&Definition| definition.open;
+        let definition = kinds::find(&self.kind).filter(open).ok_or_else(|| {
+            let reason = format!(
+                "must be one of {}",
+                open_kinds().collect::<Vec<_>>().join(", ")
+            );
+            Problem::field("/kind", "unknown", reason)
+        })?;
+        for (pointer, time) in [("/run_at", self.run_at), ("/expires_at", self.expires_at)] {
+            if time.is_some_and(|time| !(0..=YEAR_MAX).contains(&time.year())) {
+                return Err(Problem::field(
+                    pointer,
+                    "invalid",
+                    "must have a year of four digits",
+                ));
+            }
+        }
+        let starts = self.run_at.unwrap_or(now).max(now);
+        if self
+            .expires_at
+            .is_some_and(|expires_at| expires_at <= starts)
+        {
+            let reason = "must be after the task may start";
+            return Err(Problem::field("/expires_at", "invalid", reason));
+        }
+        (definition.check)(&self.payload).map_err(body::refine)?;
+        Ok(definition)
+    }
+
+    /// Stores it as a task, in the transaction that answers for it.
+    pub(crate) async fn enqueue(
+        self,
+        tx: &mut Tx,
+        caller: Caller,
+        context: &RequestContext,
+        now: DateTime<Utc>,
+    ) -> Result<Task, Problem> {
+        let definition = self.check(now)?;
+        let (payload, options) = self.into_parts(caller, context);
+        Ok(store::enqueue_raw(tx, definition, payload, options, now).await?)
+    }
+
+    /// The payload, and everything else as the store takes it.
+    pub(crate) fn into_parts(self, caller: Caller, context: &RequestContext) -> (Value, Options) {
+        let options = Options {
+            priority: self.priority,
+            run_at: self.run_at,
+            expires_at: self.expires_at,
+            request_id: Some(context.request_id.clone()),
+            trace_id: context.trace_id.clone(),
+            ..Options::by(caller.owner)
+        };
+        (self.payload, options)
+    }
+}
+
+fn open_kinds() -> impl Iterator<Item = &'static str> {
+    kinds::ALL
+        .iter()
+        .filter(|definition| definition.open)
+        .map(|definition| definition.kind)
+}
+
+/// A submission as the specification describes it: with the kinds that are open, and the payloads
+/// that these take.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct OpenSubmission(pub Submission);
+
+impl JsonSchema for OpenSubmission {
+    fn schema_name() -> Cow<'static, str> {
+        "Submission".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = Submission::json_schema(generator);
+        if let Some(properties) = schema.get_mut("properties") {
+            properties["kind"]["enum"] = open_kinds().collect();
+            properties["payload"] = generator.subschema_for::<NoopPayload>().into();
+        }
+        schema.insert("example".to_owned(), example());
+        schema
+    }
+}
+
+fn example() -> Value {
+    serde_json::json!({"kind": "noop", "payload": {"n": 1}})
+}
+
+/// The payload of `noop`, the diagnostic kind: it does nothing, as slowly as it is told to.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes the payload of a job to clients")]
+struct NoopPayload {
+    /// Any number.
+    n: i64,
+    /// How long to sleep, in milliseconds.
+    #[serde(default)]
+    #[schemars(range(max = 10_000))]
+    sleep_ms: u64,
+    /// `true` fails for good, `false` fails and is tried again.
+    #[serde(default)]
+    fail: Option<bool>,
+}

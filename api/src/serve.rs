@@ -1,0 +1,70 @@
+//! The sockets: where the API listens, and for how long.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use poem::{Server, listener::TcpAcceptor};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::{App, build},
+    connections::Connections,
+    limits::{CONNECTIONS_MAX, DRAIN_TIMEOUT, HEADER_TIMEOUT, IDLE_TIMEOUT},
+};
+
+/// The bounds on connections. The default is the one to use; tests have less patience.
+#[derive(Clone, Copy, Debug)]
+pub struct ApiConfig {
+    /// The most open connections.
+    pub connections_max: usize,
+    /// How long a connection may take to send the header of a request.
+    pub header_timeout: Duration,
+    /// How long a connection may be silent in both directions.
+    pub idle_timeout: Duration,
+    /// How long running requests may take to end after `stop`.
+    pub drain_timeout: Duration,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self {
+            connections_max: CONNECTIONS_MAX,
+            header_timeout: HEADER_TIMEOUT,
+            idle_timeout: IDLE_TIMEOUT,
+            drain_timeout: DRAIN_TIMEOUT,
+        }
+    }
+}
+
+/// Serves the API until `stop` is cancelled and the running requests have ended.
+///
+/// # Errors
+/// When the address is not a loopback address: until accounts exist, everybody who reaches the API
+/// may do everything. Also when the socket has no address.
+pub async fn serve(
+    app: App,
+    config: ApiConfig,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let address = listener
+        .local_addr()
+        .context("the API's socket has no address")?;
+    ensure!(
+        address.ip().is_loopback(),
+        "the API may listen on loopback only (127.0.0.1 or [::1]), not on {address}: there are no \
+         accounts yet, so whoever reaches it may do everything"
+    );
+    let app = App {
+        stop: stop.clone(),
+        ..app
+    };
+    let acceptor = Connections::new(TcpAcceptor::from_tokio(listener)?, config);
+    let server = Server::new_with_acceptor(acceptor);
+    let drain = Some(config.drain_timeout);
+    server
+        .run_with_graceful_shutdown(build(app), stop.cancelled_owned(), drain)
+        .await?;
+    Ok(())
+}
