@@ -96,29 +96,29 @@ async fn on_server(server: &str, statement: String) -> TestResult {
 /// The bodies take `db: &Db` or `test: &TestDb` and return [`TestResult`].
 #[macro_export]
 macro_rules! on_both {
-    (async fn $name:ident($db:ident: &Db) -> TestResult $body:block $($rest:tt)*) => {
-        $crate::on_both! { @ $name, test, { let $db = &test.db; $body } }
+    (async fn $name:ident($db:ident: &Db) -> $result:ty $body:block $($rest:tt)*) => {
+        $crate::on_both! { @ $name, test, $result, { let $db: &Db = &test.db; $body } }
         $crate::on_both! { $($rest)* }
     };
-    (async fn $name:ident($test:ident: &TestDb) -> TestResult $body:block $($rest:tt)*) => {
-        $crate::on_both! { @ $name, $test, $body }
+    (async fn $name:ident($test:ident: &TestDb) -> $result:ty $body:block $($rest:tt)*) => {
+        $crate::on_both! { @ $name, $test, $result, $body }
         $crate::on_both! { $($rest)* }
     };
-    (@ $name:ident, $test:ident, $body:block) => {
+    (@ $name:ident, $test:ident, $result:ty, $body:block) => {
         mod $name {
             use super::*;
 
-            async fn body($test: &$crate::testing::TestDb) -> $crate::testing::TestResult $body
+            async fn body($test: &$crate::testing::TestDb) -> $result $body
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn sqlite() -> $crate::testing::TestResult {
+            async fn sqlite() -> $result {
                 let test = $crate::testing::TestDb::sqlite().await?;
                 body(&test).await?;
                 test.close().await
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn postgres() -> $crate::testing::TestResult {
+            async fn postgres() -> $result {
                 let test = $crate::testing::TestDb::postgres().await?;
                 body(&test).await?;
                 test.close().await
