@@ -53,11 +53,14 @@ pub async fn due(
     Ok(rows.into_iter().map(|row| (row.queue, row.id)).collect())
 }
 
+/// A row of one value; named, because rustfmt takes the comma out of a tuple in a macro call.
+type Next = (Option<DateTime<Utc>>,);
+
 /// When the next task becomes due that is not due yet.
 pub async fn next_due(conn: &mut Conn, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
     let (next,) = sql!(
         conn,
-        fetch_one(Option<DateTime<Utc>>),
+        fetch_one Next,
         "select min(run_at) from tasks where state = 'queued' and run_at > $1",
         now,
     )?;
