@@ -1,11 +1,12 @@
 //! Attention with grouped heads, rotary positions, a window and a cache written in place.
 
-use candle_core::quantized::QMatMul;
-use candle_core::{DType, Device, Module, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ops::{rms_norm, softmax_last_dim};
 use candle_nn::rotary_emb::rope;
 
 use crate::config::Config;
+use crate::kernels::Attend;
+use crate::matrix::Matrix;
 
 /// Cosines and sines of every position, shared by all layers of one kind.
 pub(crate) struct Rotation {
@@ -68,12 +69,16 @@ impl LayerCache {
     }
 }
 
-/// What one forward pass is about: where it starts and what its rows may see.
+/// What one forward pass is about: where it starts and, off the CPU, what its rows may see.
 pub(crate) struct Span {
     position: usize,
     length: usize,
-    mask_global: Option<Tensor>,
-    mask_windowed: Option<Tensor>,
+    masks: Option<Masks>,
+}
+
+struct Masks {
+    global: Tensor,
+    windowed: Tensor,
 }
 
 impl Span {
@@ -83,23 +88,32 @@ impl Span {
         window: usize,
         device: &Device,
     ) -> Result<Self> {
-        // A single row sees all the keys that it is given: no mask is needed.
-        let mask = |first, window| match length {
-            1 => Ok(None),
-            _ => mask(position, length, first, window, device).map(Some),
+        // A single row sees all the keys that it is given, and the CPU needs no masks at all.
+        let masks = match device.is_cpu() || length == 1 {
+            true => None,
+            false => Some(Masks::new(position, length, window, device)?),
         };
         Ok(Self {
             position,
             length,
-            mask_global: mask(0, usize::MAX)?,
-            mask_windowed: mask(first_visible(position, window), window)?,
+            masks,
+        })
+    }
+}
+
+impl Masks {
+    fn new(position: usize, length: usize, window: usize, device: &Device) -> Result<Self> {
+        let first = first_visible(position, window);
+        Ok(Self {
+            global: mask(position, length, 0, usize::MAX, device)?,
+            windowed: mask(position, length, first, window, device)?,
         })
     }
 }
 
 /// The first key that the row at `position` sees through a window, itself included.
 fn first_visible(position: usize, window: usize) -> usize {
-    (position + 1).saturating_sub(window)
+    position.saturating_add(1).saturating_sub(window)
 }
 
 /// Rows are `position..position + length`, columns the keys from `first` on.
@@ -128,10 +142,10 @@ fn mask(
 
 /// The attention of one layer.
 pub(crate) struct Attention {
-    pub(crate) query: QMatMul,
-    pub(crate) key: QMatMul,
-    pub(crate) value: QMatMul,
-    pub(crate) output: QMatMul,
+    pub(crate) query: Matrix,
+    pub(crate) key: Matrix,
+    pub(crate) value: Matrix,
+    pub(crate) output: Matrix,
     pub(crate) query_norm: Tensor,
     pub(crate) key_norm: Tensor,
     pub(crate) windowed: bool,
@@ -147,9 +161,7 @@ impl Attention {
         span: &Span,
         cache: &LayerCache,
     ) -> Result<Tensor> {
-        let (batch, length, _) = x.dims3()?;
         let (kv_heads, head_width) = (config.kv_heads, config.head_width);
-        let group = config.heads / kv_heads;
         let query = split_heads(&self.query.forward(x)?, config.heads, head_width)?;
         let key = split_heads(&self.key.forward(x)?, kv_heads, head_width)?;
         let value = split_heads(&self.value.forward(x)?, kv_heads, head_width)?;
@@ -159,34 +171,56 @@ impl Attention {
         cache.keys.slice_set(&key, 2, span.position)?;
         cache.values.slice_set(&value, 2, span.position)?;
 
-        let end = span.position + length;
-        let first = if self.windowed {
-            first_visible(span.position, config.window)
+        let query = (query * config.query_scale)?;
+        let window = if self.windowed {
+            config.window
         } else {
-            0
+            usize::MAX
         };
+        let mixed = match query.device().is_cpu() {
+            true => {
+                let attend = Attend {
+                    position: span.position,
+                    window,
+                };
+                query
+                    .contiguous()?
+                    .apply_op3_no_bwd(&cache.keys, &cache.values, &attend)?
+            }
+            false => join_heads(&self.mix(&query, span, window, cache)?)?,
+        };
+        self.output.forward(&mixed)
+    }
+
+    /// Attention in candle's operations, for devices that [`Attend`] does not know.
+    fn mix(
+        &self,
+        query: &Tensor,
+        span: &Span,
+        window: usize,
+        cache: &LayerCache,
+    ) -> Result<Tensor> {
+        let (batch, heads, length, width) = query.dims4()?;
+        let kv_heads = cache.keys.dim(1)?;
+        let first = first_visible(span.position, window);
+        let end = span.position + length;
         let keys = cache.keys.narrow(2, first, end - first)?;
         let values = cache.values.narrow(2, first, end - first)?;
         // The heads of a group share their keys: folding them into rows saves copying the keys.
-        let query = (query * config.query_scale)?;
-        let query = query.reshape((batch, kv_heads, group * length, head_width))?;
-        let scores = query.matmul(&keys.t()?)?;
-        let scores = self.masked(scores, span, (batch, config.heads))?;
+        let query = query.reshape((batch, kv_heads, heads / kv_heads * length, width))?;
+        let mut scores = query.matmul(&keys.t()?)?;
+        if let Some(masks) = &span.masks {
+            let mask = if self.windowed {
+                &masks.windowed
+            } else {
+                &masks.global
+            };
+            let shape = scores.shape().clone();
+            let by_head = scores.reshape((batch, heads, span.length, end - first))?;
+            scores = by_head.broadcast_add(mask)?.reshape(shape)?;
+        }
         let mixed = softmax_last_dim(&scores)?.matmul(&values)?;
-        let mixed = mixed.reshape((batch, config.heads, length, head_width))?;
-        self.output.forward(&join_heads(&mixed)?)
-    }
-
-    fn masked(&self, scores: Tensor, span: &Span, rows: (usize, usize)) -> Result<Tensor> {
-        let mask = if self.windowed {
-            &span.mask_windowed
-        } else {
-            &span.mask_global
-        };
-        let Some(mask) = mask else { return Ok(scores) };
-        let shape = scores.shape().clone();
-        let by_head = scores.reshape((rows.0, rows.1, span.length, mask.dim(1)?))?;
-        by_head.broadcast_add(mask)?.reshape(shape)
+        mixed.reshape((batch, heads, length, width))
     }
 }
 
@@ -239,6 +273,54 @@ mod tests {
             .map(|row| row.iter().map(|cell| cell.is_finite()).collect())
             .collect();
         assert_eq!(seen, [[true, true, true, false], [false, true, true, true]]);
+        Ok(())
+    }
+
+    #[test]
+    fn both_ways_to_attend_agree() -> Result<()> {
+        let device = Device::Cpu;
+        let random = |shape| Tensor::randn(0f32, 1., shape, &device);
+        let cache = LayerCache {
+            keys: random((3, 2, 40, 8))?,
+            values: random((3, 2, 40, 8))?,
+        };
+        let none = Matrix::Dense(Tensor::zeros((1, 1), DType::F32, &device)?);
+        let norm = Tensor::ones(1, DType::F32, &device)?;
+        for (windowed, position, length) in [
+            (true, 0, 9),
+            (true, 20, 5),
+            (false, 20, 5),
+            (true, 30, 1),
+            (false, 0, 1),
+        ] {
+            let (query, key) = (none.clone(), none.clone());
+            let (value, output) = (none.clone(), none.clone());
+            let (query_norm, key_norm) = (norm.clone(), norm.clone());
+            let layer = Attention {
+                query,
+                key,
+                value,
+                output,
+                query_norm,
+                key_norm,
+                windowed,
+            };
+            let window = if windowed { 6 } else { usize::MAX };
+            let masks = Masks::new(position, length, 6, &device)?;
+            let span = Span {
+                position,
+                length,
+                masks: Some(masks).filter(|_| length > 1),
+            };
+            let query = random((3, 4, length, 8))?;
+
+            let plain = join_heads(&layer.mix(&query, &span, window, &cache)?)?;
+            let attend = Attend { position, window };
+            let fast = query.apply_op3_no_bwd(&cache.keys, &cache.values, &attend)?;
+
+            let error = (plain - fast)?.abs()?.max_all()?.to_scalar::<f32>()?;
+            assert!(error < 1e-5, "{windowed} {position} {length}: {error}");
+        }
         Ok(())
     }
 }

@@ -4,20 +4,21 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::Path;
-use std::sync::Arc;
 
 use candle_core::quantized::gguf_file::{Content, Value};
-use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
+use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::matrix::Matrix;
 use crate::shards::Shards;
 
 /// An open model whose tensors are read one at a time, so that loading needs no second copy.
 pub struct Checkpoint {
     config: Config,
     tensors: Tensors,
+    expanded: bool,
 }
 
 enum Tensors {
@@ -46,9 +47,11 @@ impl Checkpoint {
     fn read_gguf(mut reader: Box<dyn Source>) -> Result<Self> {
         let content = Content::read(&mut reader).map_err(|error| unreadable(&error))?;
         let config = Config::from_gguf(&content.metadata)?;
+        let tensors = Tensors::Gguf { content, reader };
         Ok(Self {
             config,
-            tensors: Tensors::Gguf { content, reader },
+            tensors,
+            expanded: false,
         })
     }
 
@@ -58,15 +61,22 @@ impl Checkpoint {
         let json = serde_json::from_str(&text)
             .map_err(|error| Error::corrupt(format!("{}: {error}", config.display())))?;
         let config = Config::from_json(&json)?;
+        let tensors = Tensors::Safetensors(Shards::open(shards)?);
         Ok(Self {
             config,
-            tensors: Tensors::Safetensors(Shards::open(shards)?),
+            tensors,
+            expanded: false,
         })
     }
 
     /// The shape of the model.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Makes f32 of all matrices when they are read: more memory, but faster for small models.
+    pub fn expand(&mut self) {
+        self.expanded = true;
     }
 
     /// The metadata of a GGUF, which holds its tokenizer too.
@@ -122,14 +132,18 @@ impl Checkpoint {
         rows.ok_or_else(|| Error::corrupt(format!("the tensor {name} is missing")))
     }
 
-    /// A matrix to multiply with; it stays quantised if it is.
-    pub(crate) fn matrix(&mut self, name: &str, device: &Device) -> Result<QMatMul> {
+    /// A matrix to multiply with; it stays quantised if it is, unless it is to be expanded.
+    pub(crate) fn matrix(&mut self, name: &str, device: &Device) -> Result<Matrix> {
         match &mut self.tensors {
             Tensors::Gguf { content, reader } => {
-                let tensor = Arc::new(read(content, reader, name, device)?);
-                QMatMul::from_arc(tensor).map_err(|error| unreadable(&error))
+                let tensor = read(content, reader, name, device)?;
+                let matrix = match self.expanded {
+                    true => tensor.dequantize(device).map(Matrix::Dense),
+                    false => Matrix::quantised(tensor),
+                };
+                matrix.map_err(|error| unreadable(&error))
             }
-            Tensors::Safetensors(shards) => Ok(QMatMul::Tensor(shards.read(name, device)?)),
+            Tensors::Safetensors(shards) => Ok(Matrix::Dense(shards.read(name, device)?)),
         }
     }
 

@@ -20,13 +20,17 @@ pub const WAITING_MAX: usize = 256;
 /// Positions of prompt and answer together, unless the configuration says otherwise.
 const CONTEXT_DEFAULT: usize = 8192;
 
+/// Models with fewer weights run on one thread as f32: handing their little work to other threads
+/// costs more than it saves, and far more while other programs want the cores.
+const PARAMETERS_SMALL_MAX: u64 = 32_000_000;
+
 /// How to run a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineConfig {
-    /// Threads to compute with; all physical cores if not given.
+    /// Threads to compute with; if not given, one for a small model, else all physical cores.
     ///
-    /// Candle sizes its pool for quantised matrices by `RAYON_NUM_THREADS` when it is first used;
-    /// a number that differs from it is logged, since only the other operations can follow it.
+    /// Candle counts its threads for quantised matrices by itself; set `RAYON_NUM_THREADS` in the
+    /// environment for those. A number that differs from it is logged.
     pub threads: Option<usize>,
     /// Where to compute.
     pub device: Compute,
@@ -123,12 +127,16 @@ impl Engine {
         let load = AssertUnwindSafe(|| load(&weights, &config));
         // Candle asserts where a file lies about its own shapes.
         let loaded = catch_unwind(load);
-        let (info, tokenizer, decoder) =
-            loaded.unwrap_or_else(|panic| Err(Error::corrupt(message(panic.as_ref()))))?;
+        let Loaded {
+            info,
+            tokenizer,
+            decoder,
+            threads,
+        } = loaded.unwrap_or_else(|panic| Err(Error::corrupt(message(panic.as_ref()))))?;
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
         std::thread::Builder::new()
             .name("inference".into())
-            .spawn(move || serve(decoder, waiting))
+            .spawn(move || serve(decoder, waiting, threads))
             .map_err(|error| Error::Engine(format!("no thread could be started: {error}")))?;
         Ok(Self {
             info: Arc::new(info),
@@ -196,11 +204,21 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-fn load(weights: &Weights, config: &EngineConfig) -> Result<(ModelInfo, Arc<Tokenizer>, Decoder)> {
-    use_threads(config.threads);
+struct Loaded {
+    info: ModelInfo,
+    tokenizer: Arc<Tokenizer>,
+    decoder: Decoder,
+    threads: usize,
+}
+
+fn load(weights: &Weights, config: &EngineConfig) -> Result<Loaded> {
     let device = config.device.device()?;
     let mut checkpoint = weights.open()?;
     let tokenizer = Arc::new(weights.tokenizer(&checkpoint)?);
+    let small = checkpoint.parameters() <= PARAMETERS_SMALL_MAX;
+    if small {
+        checkpoint.expand();
+    }
     let gemma = Gemma::load(&mut checkpoint, config.context, &device)?;
     if gemma.vocabulary() < tokenizer.size() {
         return Err(Error::corrupt(
@@ -216,26 +234,46 @@ fn load(weights: &Weights, config: &EngineConfig) -> Result<(ModelInfo, Arc<Toke
         quantisation: checkpoint.quantisation(),
     };
     let decoder = Decoder::new(gemma, tokenizer.clone())?;
-    Ok((info, tokenizer, decoder))
+    let threads = if small {
+        config.threads.unwrap_or(1)
+    } else {
+        threads_for_large(config)
+    };
+    Ok(Loaded {
+        info,
+        tokenizer,
+        decoder,
+        threads,
+    })
 }
 
-fn use_threads(threads: Option<usize>) {
-    let Some(threads) = threads else { return };
-    // Fails when the pool exists already: then somebody chose before us.
-    let _ = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build_global();
+fn threads_for_large(config: &EngineConfig) -> usize {
     let candle = candle_core::utils::get_num_threads();
+    let threads = config.threads.unwrap_or(candle);
     if candle != threads {
         tracing::warn!(
             threads,
             candle,
-            "Set RAYON_NUM_THREADS to use {threads} threads throughout"
+            "Set RAYON_NUM_THREADS={threads} for quantised matrices"
         );
+    }
+    threads
+}
+
+fn serve(decoder: Decoder, waiting: mpsc::Receiver<Job>, threads: usize) {
+    // This thread is the first of the pool, so that one thread needs no other to wait for.
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .use_current_thread()
+        .build();
+    match pool {
+        Ok(pool) => pool.install(|| answer_all(decoder, waiting)),
+        // Rayon's own pool will do.
+        Err(_) => answer_all(decoder, waiting),
     }
 }
 
-fn serve(mut decoder: Decoder, mut waiting: mpsc::Receiver<Job>) {
+fn answer_all(mut decoder: Decoder, mut waiting: mpsc::Receiver<Job>) {
     while let Some(Job {
         request,
         prompt,

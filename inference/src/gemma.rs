@@ -3,20 +3,20 @@
 //! The models that come with candle are measurably wrong (window, activation, grouped heads), so
 //! this one is ours; `tests/parity.rs` compares its logits with those of transformers.
 
-use candle_core::quantized::QMatMul;
-use candle_core::{Device, Module, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use candle_nn::ops::rms_norm;
 
 use crate::attention::{Attention, LayerCache, Rotation, Span, to_f32};
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::error::{Error, Result as LyoResult};
+use crate::matrix::Matrix;
 
 /// The weights of a model; immutable, so that many caches can be used with it.
 pub struct Gemma {
     config: Config,
-    embedding: QMatMul,
-    head: QMatMul,
+    embedding: Matrix,
+    head: Matrix,
     norm: Tensor,
     layers: Vec<Layer>,
     rotation_global: Rotation,
@@ -44,9 +44,9 @@ struct Layer {
 }
 
 struct FeedForward {
-    gate: QMatMul,
-    up: QMatMul,
-    down: QMatMul,
+    gate: Matrix,
+    up: Matrix,
+    down: Matrix,
 }
 
 impl Gemma {

@@ -14,10 +14,15 @@ mod error;
 mod gemma;
 mod grammar;
 mod hub;
+mod hub_api;
+mod kernels;
+mod manifest;
+mod matrix;
 pub mod random;
 mod sampler;
 mod shards;
 mod tokenizer;
+mod watch;
 mod weights;
 
 pub use checkpoint::Checkpoint;

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 
@@ -11,6 +13,7 @@ use crate::checkpoint::{Checkpoint, missing};
 use crate::error::{Error, Result};
 use crate::hub;
 use crate::tokenizer::Tokenizer;
+use crate::watch::watched;
 
 /// The model that comes with the program, so that a bare machine can do the work.
 static STARTER: &[u8] = include_bytes!("../starter/lyo-starter-q8_0.gguf");
@@ -38,7 +41,7 @@ pub enum Source {
 }
 
 /// How to reach the hub, and where to keep what comes from it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct FetchOptions {
     /// The folder for downloads.
     pub cache: PathBuf,
@@ -62,6 +65,26 @@ impl FetchOptions {
             offline: false,
             timeout: std::time::Duration::from_secs(30),
         }
+    }
+}
+
+impl std::fmt::Debug for FetchOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The token stays out of logs.
+        let Self {
+            cache,
+            token,
+            endpoint,
+            offline,
+            timeout,
+        } = self;
+        f.debug_struct("FetchOptions")
+            .field("cache", cache)
+            .field("token", &token.as_ref().map(|_| "set"))
+            .field("endpoint", endpoint)
+            .field("offline", offline)
+            .field("timeout", timeout)
+            .finish()
     }
 }
 
@@ -160,20 +183,23 @@ impl Weights {
     pub async fn fetch(
         source: &Source,
         options: &FetchOptions,
-        progress: impl Fn(Progress) + Send + Sync + 'static,
+        progress: impl Fn(Progress) + Send + Sync,
     ) -> Result<Self> {
         match source {
             Source::Starter => Ok(Self::starter()),
-            Source::Path(path) => {
-                let path = path.clone();
-                let found = tokio::task::spawn_blocking(move || Self::at(&path, &progress)).await;
-                found.unwrap_or_else(|error| Err(Error::Engine(error.to_string())))
-            }
+            Source::Path(path) => Self::at(path, &progress).await,
             Source::Hub {
                 repo,
                 file,
                 revision,
-            } => hub::fetch(repo, file.as_deref(), revision, options, progress).await,
+            } => {
+                let place = hub::Place {
+                    repo,
+                    revision,
+                    options,
+                };
+                hub::fetch(&place, file.as_deref(), progress).await
+            }
         }
     }
 
@@ -187,19 +213,17 @@ impl Weights {
         }
     }
 
-    fn at(path: &Path, progress: &impl Fn(Progress)) -> Result<Self> {
+    async fn at(path: &Path, progress: &(impl Fn(Progress) + Send + Sync)) -> Result<Self> {
         let files = if path.is_dir() {
             in_folder(path)?
         } else {
             Files::Gguf(path.to_owned())
         };
-        let id = path
-            .file_name()
-            .map_or_else(String::new, |name| name.to_string_lossy().into());
+        let id = name_of(path);
         let mut digests = Vec::new();
         for file in files.weights() {
             check_kind(&file)?;
-            digests.push(digest(&file, progress)?);
+            digests.push(digest(&file, &name_of(&file), progress).await?);
         }
         Ok(Self::new(id, &mut digests, files))
     }
@@ -301,29 +325,49 @@ fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|found| found == extension)
 }
 
-/// SHA-256 of a file in hexadecimal.
-pub(crate) fn digest(path: &Path, progress: &impl Fn(Progress)) -> Result<String> {
-    let unreadable = |error: std::io::Error| missing(path, &error);
-    let mut file = File::open(path).map_err(unreadable)?;
-    let total = Some(file.metadata().map_err(unreadable)?.len());
-    let name = path
-        .file_name()
-        .map_or_else(String::new, |name| name.to_string_lossy().into());
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into())
+}
+
+/// SHA-256 of a file in hexadecimal; `name` is what its progress is reported under.
+pub(crate) async fn digest(
+    path: &Path,
+    name: &str,
+    progress: &(impl Fn(Progress) + Send + Sync),
+) -> Result<String> {
+    let total = std::fs::metadata(path)
+        .map_err(|error| missing(path, &error))?
+        .len();
+    let bytes = Arc::new(AtomicU64::new(0));
+    let (file, count) = (path.to_owned(), bytes.clone());
+    let work = tokio::task::spawn_blocking(move || hash(&file, &count));
+    let report = |bytes| {
+        progress(Progress {
+            file: name.to_owned(),
+            bytes,
+            total: Some(total),
+        })
+    };
+    match watched(work, &bytes, None, report).await {
+        Some(Ok(digest)) => digest.map_err(|error| missing(path, &error)),
+        _ => Err(Error::Engine(format!(
+            "{name} could not be read to its end"
+        ))),
+    }
+}
+
+fn hash(path: &Path, count: &AtomicU64) -> std::io::Result<String> {
+    let mut file = File::open(path)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
-    let mut bytes = 0;
     loop {
-        let count = file.read(&mut buffer).map_err(unreadable)?;
-        if count == 0 {
+        let length = file.read(&mut buffer)?;
+        if length == 0 {
             return Ok(hex(&hash.finalize()));
         }
-        hash.update(&buffer[..count]);
-        bytes += count as u64;
-        progress(Progress {
-            file: name.clone(),
-            bytes,
-            total,
-        });
+        hash.update(&buffer[..length]);
+        count.fetch_add(length as u64, Ordering::Relaxed);
     }
 }
 
@@ -379,13 +423,14 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_saved_web_page_is_not_taken_for_a_model() {
+    #[tokio::test]
+    async fn a_saved_web_page_is_not_taken_for_a_model() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("model.gguf");
         std::fs::write(&path, "<!doctype html><title>Sign in</title>").expect("it can be written");
 
         let refused = Weights::at(&path, &|_| {})
+            .await
             .expect_err("it is no model")
             .to_string();
 
