@@ -9,7 +9,7 @@ use poem::{Endpoint, EndpointExt, Response, Route, endpoint::make_sync, get, web
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::{codes, edge, methods::Methods, openapi, problem::Problem, routes};
+use crate::{codes, edge, limits::Timeouts, methods::Methods, openapi, problem::Problem, routes};
 
 /// How long a request waits for a connection to PostgreSQL, so that clients learn within a second
 /// that it is away. SQLite's only queue is for its writer, and waiting in that is progress.
@@ -26,6 +26,8 @@ pub struct App {
     pub health: Health,
     /// Ends long waits and event streams when the server stops.
     pub stop: CancellationToken,
+    /// How long requests may take.
+    pub timeouts: Timeouts,
 }
 
 impl App {
@@ -36,6 +38,7 @@ impl App {
             bell,
             health,
             stop: CancellationToken::new(),
+            timeouts: Timeouts::default(),
         }
     }
 
@@ -73,7 +76,8 @@ pub fn build(app: App) -> impl Endpoint<Output = Response> + 'static {
 
 /// The same with paths of one's own inside of the same edge: those of a test, for example.
 pub fn build_with(app: App, more: Route) -> impl Endpoint<Output = Response> + 'static {
-    edge::wrap(paths(app, more), Methods::of::<routes::Api>())
+    let timeouts = app.timeouts;
+    edge::wrap(paths(app, more), Methods::of::<routes::Api>(), timeouts)
 }
 
 /// The paths alone, without the edge around them.

@@ -1,5 +1,7 @@
 //! JSON in: read within bounds, and refused with the pointer of the field that is wrong.
 
+use std::{fmt, marker::PhantomData};
+
 use poem::{Request, RequestBody};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
@@ -8,13 +10,17 @@ use poem_openapi::{
     registry::{MetaMediaType, MetaRequest, Registry},
 };
 use schemars::{JsonSchema, generate::SchemaSettings};
-use serde::de::DeserializeOwned;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
 use crate::{
+    app::App,
     codes,
     json::{reference, register},
     limits::{BODY_BYTES_MAX, BODY_TIMEOUT, JSON_DEPTH_MAX},
@@ -62,7 +68,10 @@ where
     ) -> poem::Result<Self> {
         check_content_type(request.content_type())?;
         let reading = body.take()?.into_bytes_limit(BYTES_MAX);
-        let bytes = timeout(BODY_TIMEOUT, reading)
+        let patience = request
+            .data::<App>()
+            .map_or(BODY_TIMEOUT, |app| app.timeouts.body);
+        let bytes = timeout(patience, reading)
             .await
             .map_err(|_| Problem::new(&codes::BODY_TIMEOUT, codes::BODY_TIMEOUT.meaning))??;
         Ok(Self {
@@ -100,11 +109,35 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         return Err(Problem::new(&codes::MALFORMED_JSON, detail));
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut reader)
+    let Object(value) = serde_path_to_error::deserialize(&mut reader)
         .map_err(|error| refusal(error.path(), error.inner()))?;
     match reader.end() {
         Ok(()) => Ok(value),
         Err(error) => Err(Problem::new(&codes::MALFORMED_JSON, error.to_string())),
+    }
+}
+
+/// A JSON object, read as `T`. Serde would take an array for a struct too, field by field.
+#[derive(Debug)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
     }
 }
 
@@ -184,8 +217,6 @@ fn escape(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
 
     #[derive(Debug, Deserialize)]
@@ -216,7 +247,7 @@ mod tests {
         let at = |pointer: &str| ("validation_failed", Some(pointer.to_owned()));
 
         assert_eq!(refused(r#"{}"#), at("/items"));
-        assert_eq!(refused(r#"[]"#), at("/items"));
+        assert_eq!(refused(r#"[[]]"#), at(""), "an array is no object");
         assert_eq!(refused(r#""x""#), at(""));
         assert_eq!(refused(r#"{"items":[],"a/b":1}"#), at("/a~1b"));
         assert_eq!(

@@ -1,6 +1,10 @@
 //! What surrounds every operation. Read `wrap` from the bottom up: the last line is the outermost.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt;
 use poem::{
@@ -12,7 +16,7 @@ use tracing::{Instrument, debug, error, info_span};
 
 use crate::{
     accept, codes,
-    limits::REQUEST_TIMEOUT,
+    limits::Timeouts,
     methods::Methods,
     origin,
     problem::Problem,
@@ -20,7 +24,11 @@ use crate::{
 };
 
 /// Puts the edge around the paths.
-pub(crate) fn wrap<E>(paths: E, methods: Methods) -> impl Endpoint<Output = Response> + 'static
+pub(crate) fn wrap<E>(
+    paths: E,
+    methods: Methods,
+    timeouts: Timeouts,
+) -> impl Endpoint<Output = Response> + 'static
 where
     E: Endpoint<Output = Response> + 'static,
 {
@@ -28,7 +36,7 @@ where
         // Next to the paths, since what it checks depends on them.
         .before(async |request: Request| Ok(accept::check(&request).map(|()| request)?))
         // Outside of that, so that waiting counts whatever a handler does.
-        .around(give_up)
+        .around(move |paths, request| give_up(paths, request, timeouts.request))
         // Before any work is done for somebody else's page.
         .before(async |request: Request| Ok(origin::check(&request).map(|()| request)?))
         // Outside of all that may panic; it makes an error of it, which the next line answers.
@@ -124,9 +132,13 @@ async fn catch_panic<E: Endpoint>(paths: Arc<E>, request: Request) -> Result<E::
 }
 
 /// Bounds the time until an answer begins; streams go on after that for as long as they like.
-async fn give_up<E: Endpoint>(paths: Arc<E>, request: Request) -> Result<E::Output> {
+async fn give_up<E: Endpoint>(
+    paths: Arc<E>,
+    request: Request,
+    patience: Duration,
+) -> Result<E::Output> {
     let asked = wait(text(request.headers(), "prefer")).unwrap_or_default();
-    match timeout(REQUEST_TIMEOUT + asked, paths.call(request)).await {
+    match timeout(patience + asked, paths.call(request)).await {
         Ok(result) => result,
         Err(_) => Err(Problem::new(&codes::REQUEST_TIMEOUT, codes::REQUEST_TIMEOUT.meaning).into()),
     }

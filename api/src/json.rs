@@ -9,7 +9,7 @@ use poem_openapi::{
 };
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::problem::Problem;
 
@@ -56,11 +56,16 @@ pub(crate) fn reference_path<T: JsonSchema>() -> String {
 /// example of an empty schema; `openapi` puts it in its place.
 pub(crate) fn register<T: JsonSchema>(registry: &mut Registry, settings: SchemaSettings) {
     registry.create_schema::<T, _>(name::<T>().into_owned(), |_| MetaSchema {
-        example: Some(Value::from(
-            settings.into_generator().into_root_schema_for::<T>(),
-        )),
+        example: Some(definitions::<T>(settings).into()),
         ..MetaSchema::ANY
     });
+}
+
+/// The schema of `T`, and of everything that it refers to, by their names.
+pub(crate) fn definitions<T: JsonSchema>(settings: SchemaSettings) -> Map<String, Value> {
+    let mut generator = settings.into_generator();
+    generator.subschema_for::<T>();
+    generator.take_definitions(true)
 }
 
 fn name<T: JsonSchema>() -> Cow<'static, str> {

@@ -49,3 +49,22 @@ pub const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 255;
 
 /// The longest `X-Request-Id` that is taken over from a client.
 pub const REQUEST_ID_LENGTH_MAX: usize = 128;
+
+/// The two times that are bounds on a request. The default is the one to use; tests have less
+/// patience.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// How long a client may take to send a body.
+    pub body: Duration,
+    /// How long a request may take until its answer begins, beyond the wait that it asked for.
+    pub request: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            body: BODY_TIMEOUT,
+            request: REQUEST_TIMEOUT,
+        }
+    }
+}

@@ -2,11 +2,12 @@
 //! serde's types have and with the problems of the table.
 
 use poem_openapi::{LicenseObject, OpenApiService, ServerObject};
+use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use crate::{
     codes::{self, Code, Scope},
-    json::reference_path,
+    json::{definitions, reference_path},
     problem::{MEDIA_TYPE, ProblemBody},
     routes::{API, Api},
 };
@@ -46,42 +47,17 @@ fn place_schemas(document: &mut Value) {
     else {
         return;
     };
-    let mut parts = Map::new();
+    let mut real = definitions::<ProblemBody>(SchemaSettings::openapi3().for_serialize());
     for schema in schemas.values_mut() {
-        if let Some(real) = schema
-            .get_mut("example")
-            .filter(|example| example.get("$schema").is_some())
-        {
-            *schema = real.take();
+        if let Some(Value::Object(definitions)) = schema.get_mut("example").map(Value::take) {
+            real.extend(definitions);
         }
-        let Some(schema) = schema.as_object_mut() else {
-            continue;
-        };
-        schema.remove("$schema");
-        // What a schema refers to came along inside of it.
-        let below = schema.remove("components");
-        let below = below
-            .as_ref()
-            .and_then(|components| components.get("schemas"));
-        parts.extend(
-            below
-                .and_then(Value::as_object)
-                .cloned()
-                .unwrap_or_default(),
-        );
     }
-    for (name, part) in parts {
-        schemas.entry(name).or_insert(part);
-    }
+    schemas.extend(real);
 }
 
 /// Adds to each operation the problems that it can answer with.
 fn add_problems(document: &mut Value) {
-    let schema = schemars::generate::SchemaSettings::openapi3()
-        .for_serialize()
-        .into_generator()
-        .into_root_schema_for::<ProblemBody>();
-    document["components"]["schemas"]["Problem"] = schema.into();
     let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) else {
         return;
     };

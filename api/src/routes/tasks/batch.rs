@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{submission::Submission, view::path};
 use crate::{
     app::App,
-    body::Body,
+    body::{Body, Object},
     caller::Caller,
     idempotency::{Attempt, Replay},
     json::Json,
@@ -104,8 +104,8 @@ impl Stored {
 #[schemars(example = example())]
 struct Batch {
     /// The tasks, at most 1,000.
-    #[schemars(length(min = 1, max = BATCH_ITEMS_MAX))]
-    items: Vec<Submission>,
+    #[schemars(with = "Vec<Submission>", length(min = 1, max = BATCH_ITEMS_MAX))]
+    items: Vec<Object<Submission>>,
 }
 
 fn example() -> serde_json::Value {
@@ -132,18 +132,21 @@ impl Batch {
         now: DateTime<Utc>,
     ) -> (Vec<New>, Vec<Option<Outcome>>) {
         let mut accepted = Vec::with_capacity(self.items.len());
-        let refusals = self.items.into_iter().map(|item| match item.check(now) {
-            Ok(definition) => {
-                let (payload, options) = item.into_parts(caller, context);
-                accepted.push(New {
-                    definition,
-                    payload,
-                    options,
-                });
-                None
-            }
-            Err(problem) => Some(Outcome::refused(problem)),
-        });
+        let refusals = self
+            .items
+            .into_iter()
+            .map(|Object(item)| match item.check(now) {
+                Ok(definition) => {
+                    let (payload, options) = item.into_parts(caller, context);
+                    accepted.push(New {
+                        definition,
+                        payload,
+                        options,
+                    });
+                    None
+                }
+                Err(problem) => Some(Outcome::refused(problem)),
+            });
         let refusals = refusals.collect();
         (accepted, refusals)
     }

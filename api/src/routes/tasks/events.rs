@@ -116,7 +116,8 @@ impl Reader {
         match self.waiting.pop_front() {
             Some(event) => {
                 self.seq = event.seq;
-                self.over = event.event == EventKind::Done;
+                // A task that was retried goes on after its first end.
+                self.over = event.event == EventKind::Done && self.waiting.is_empty();
                 Some(write(&event))
             }
             None => Some(": still here\n\n".to_owned()),

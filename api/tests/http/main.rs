@@ -1,0 +1,12 @@
+//! The HTTP contract, asked of the built endpoint on both databases, and of real sockets where
+//! these matter. One program, so that it is linked once.
+
+mod courses;
+mod events;
+mod harness;
+mod headers;
+mod idempotency;
+mod openapi;
+mod problems;
+mod sockets;
+mod tasks;
