@@ -1,1 +1,23 @@
 //! The hands of Lyo: runs tasks and writes what came of them.
+//!
+//! [`run`] takes tasks from the bell and starts them in the database; [`Handle`] does the work of one
+//! kind; what came of it is written with the fencing token of the attempt. The course pipeline is in
+//! `handlers` (what runs) and `course` (prompts, forms, gates: pure).
+
+mod attempt;
+mod course;
+mod ctx;
+mod error;
+mod handlers;
+mod heartbeat;
+mod held;
+mod model;
+mod run;
+mod runner;
+
+pub use ctx::Ctx;
+pub use error::{JobError, Outcome};
+pub use handlers::Handle;
+pub use model::{Loaded, Model, ModelConfig, Models};
+pub use run::Run;
+pub use runner::{WorkerConfig, run};

@@ -1,0 +1,20 @@
+//! What every handler may use.
+
+use jobs::bell::Bell;
+use models::Db;
+use platform::health::Health;
+
+use crate::model::Models;
+
+/// The surroundings of a handler: a handle to share, cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Ctx {
+    /// The database.
+    pub db: Db,
+    /// Tells watchers of changes, and runners of work.
+    pub bell: Bell,
+    /// The language model, loaded when it is first needed.
+    pub model: Models,
+    /// Where the parts of this process say how they are.
+    pub health: Health,
+}

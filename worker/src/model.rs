@@ -1,0 +1,266 @@
+//! The language model: loaded by the first task that needs it, once, and watched by all that wait.
+
+use std::{fmt, ops::Deref, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use inference::{
+    Engine, EngineConfig, Error, FetchOptions, Generation, ModelInfo, Request, Source, Weights,
+};
+use platform::health::{Health, Status};
+use tokio::{sync::watch, task::spawn_blocking, time::Instant};
+use tracing::{info, warn};
+
+use crate::{error::JobError, run::Run};
+
+/// The component of [`Health`] under which the model reports.
+const COMPONENT: &str = "model";
+/// After a failed load nobody tries again for this long; it doubles from failure to failure.
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// Something that answers prompts: the engine, or a script in tests of the pipeline.
+pub trait Model: Send + Sync {
+    /// What it is, for the provenance of what it writes.
+    fn info(&self) -> &ModelInfo;
+    /// Answers one request; dropping the future cancels it.
+    fn generate(&self, request: Request) -> BoxFuture<'_, Result<Generation, Error>>;
+}
+
+impl Model for Engine {
+    fn info(&self) -> &ModelInfo {
+        self.info()
+    }
+
+    fn generate(&self, request: Request) -> BoxFuture<'_, Result<Generation, Error>> {
+        Box::pin(self.generate(request))
+    }
+}
+
+/// Which model to load, and what to do without it.
+#[derive(Debug, Clone)]
+pub struct ModelConfig {
+    /// The model that was asked for.
+    pub source: Source,
+    /// Whether the starter model may stand in when the other cannot be had.
+    pub fallback: bool,
+    /// How to reach the hub.
+    pub fetch: FetchOptions,
+    /// How to run the model.
+    pub engine: EngineConfig,
+}
+
+/// A model that is ready, and whether it is the one that was asked for.
+#[derive(Clone)]
+pub struct Loaded {
+    model: Arc<dyn Model>,
+    /// Why the starter stands in for the model that was asked for.
+    pub fallback: Option<String>,
+}
+
+impl Deref for Loaded {
+    type Target = dyn Model;
+
+    fn deref(&self) -> &Self::Target {
+        self.model.as_ref()
+    }
+}
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Loaded({})", self.info().id)
+    }
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    Idle,
+    /// Somebody loads it; the text says how far they are.
+    Loading(String),
+    Ready(Loaded),
+    Failed {
+        error: Error,
+        pause: Duration,
+        until: Instant,
+    },
+}
+
+/// The model of this process: a handle to share, cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Models {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: Option<ModelConfig>,
+    health: Health,
+    state: watch::Sender<State>,
+}
+
+impl Models {
+    /// A model that is loaded when a task first needs it.
+    pub fn lazy(config: ModelConfig, health: Health) -> Self {
+        Self::with(State::Idle, Some(config), health)
+    }
+
+    /// A model that is there already.
+    pub fn ready(model: Arc<dyn Model>) -> Self {
+        Self::with(
+            State::Ready(Loaded {
+                model,
+                fallback: None,
+            }),
+            None,
+            Health::default(),
+        )
+    }
+
+    fn with(state: State, config: Option<ModelConfig>, health: Health) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                config,
+                health,
+                state: watch::Sender::new(state),
+            }),
+        }
+    }
+
+    /// The model, once it is there; until then the task says what it waits for.
+    ///
+    /// A load that failed is [`JobError::Retry`] with the code `model_unavailable` and the advice.
+    pub(crate) async fn get(&self, run: &Run) -> Result<Loaded, JobError> {
+        let mut states = self.inner.state.subscribe();
+        loop {
+            let state = states.borrow_and_update().clone();
+            match state {
+                State::Ready(loaded) => {
+                    if let Some(reason) = &loaded.fallback {
+                        run.warn(format!("The starter model stands in: {reason}"));
+                    }
+                    return Ok(loaded);
+                }
+                State::Failed { error, until, .. } if Instant::now() < until => {
+                    return Err(error.into());
+                }
+                State::Loading(message) => run.say("model", message),
+                State::Idle | State::Failed { .. } => self.load(),
+            }
+            // The sender lives as long as `self`.
+            let _ = states.changed().await;
+        }
+    }
+
+    /// Starts loading, unless somebody did already. A task of its own does it, so that a cancelled
+    /// task does not take the download of all others with it.
+    fn load(&self) {
+        let mut pause = PAUSE;
+        let first = self.inner.state.send_if_modified(|state| {
+            match state {
+                State::Idle => {}
+                State::Failed { pause: last, .. } => pause = (*last * 2).min(PAUSE_MAX),
+                State::Loading(_) | State::Ready(_) => return false,
+            }
+            *state = State::Loading("Loading the model".to_owned());
+            true
+        });
+        if let (true, Some(config)) = (first, self.inner.config.clone()) {
+            let inner = self.inner.clone();
+            tokio::spawn(async move { inner.settle(config, pause).await });
+        }
+    }
+}
+
+impl Inner {
+    async fn settle(self: Arc<Self>, config: ModelConfig, pause: Duration) {
+        let state = match self.clone().load(config).await {
+            Ok(loaded) => {
+                let info = loaded.info();
+                info!(model.id = %info.id, model.parameters = info.parameters, "The model is ready");
+                self.health.set(
+                    COMPONENT,
+                    match &loaded.fallback {
+                        None => Status::Ready,
+                        Some(reason) => {
+                            Status::Degraded(format!("the starter stands in: {reason}"))
+                        }
+                    },
+                );
+                State::Ready(loaded)
+            }
+            Err(error) => {
+                warn!(%error, "The model could not be loaded");
+                self.health
+                    .set(COMPONENT, Status::Degraded(error.to_string()));
+                State::Failed {
+                    error,
+                    pause,
+                    until: Instant::now() + pause,
+                }
+            }
+        };
+        self.state.send_replace(state);
+    }
+
+    async fn load(self: Arc<Self>, config: ModelConfig) -> Result<Loaded, Error> {
+        let asked = self.start(&config.source, &config).await;
+        match asked {
+            Ok(engine) => Ok(Loaded {
+                model: Arc::new(engine),
+                fallback: None,
+            }),
+            Err(error) if config.fallback && config.source != Source::Starter => {
+                let engine = self.start(&Source::Starter, &config).await?;
+                warn!(%error, "The starter model stands in");
+                Ok(Loaded {
+                    model: Arc::new(engine),
+                    fallback: Some(error.to_string()),
+                })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn start(
+        self: &Arc<Self>,
+        source: &Source,
+        config: &ModelConfig,
+    ) -> Result<Engine, Error> {
+        self.report(format!("Loading the model {source}"));
+        let inner = self.clone();
+        let tell = move |progress: inference::Progress| inner.report(downloading(&progress));
+        let weights = Weights::fetch(source, &config.fetch, tell).await?;
+        self.report(format!("Loading the model {source}"));
+        let engine = config.engine.clone();
+        let started = spawn_blocking(move || Engine::start(weights, engine)).await;
+        started.unwrap_or_else(|error| Err(Error::Engine(error.to_string())))
+    }
+
+    /// Tells readiness and the waiting tasks how far the load is.
+    fn report(&self, message: String) {
+        self.health
+            .set(COMPONENT, Status::Starting(message.clone()));
+        self.state.send_if_modified(|state| match state {
+            State::Loading(last) if *last != message => {
+                *last = message;
+                true
+            }
+            _ => false,
+        });
+    }
+}
+
+fn downloading(progress: &inference::Progress) -> String {
+    let file = &progress.file;
+    match progress.total {
+        Some(total) if total > 0 => {
+            format!(
+                "Downloading the model, {} % of {file}",
+                progress.bytes.saturating_mul(100) / total
+            )
+        }
+        _ => format!(
+            "Downloading the model, {} MB of {file}",
+            progress.bytes / 1_000_000
+        ),
+    }
+}
