@@ -150,7 +150,7 @@ codes! {
         "Try again. If it happens again, report the `request_id`.";
     DATABASE_UNAVAILABLE: "database_unavailable", 503, Scope::Every,
         "The database does not answer",
-        "The database refused a connection, or had none free in time. Nothing was changed.",
+        "The database refused a connection, had none free in time, or broke off.",
         "Try again after `Retry-After`, with the same `Idempotency-Key`.";
     REQUEST_TIMEOUT: "request_timeout", 503, Scope::Every,
         "The answer took too long",

@@ -43,11 +43,6 @@ where
         .around(catch_panic)
         // Outside of all that may fail: every error becomes a problem here, and nowhere else.
         .around(move |paths, request| answer(paths, request, methods.clone()))
-        // Outermost, so that logs and problems name the path that the client sent.
-        .before(async |mut request: Request| {
-            resolve_alias(&mut request);
-            Ok(request)
-        })
 }
 
 /// Runs a request in its span, and makes a problem of whatever error it ends with.
@@ -61,8 +56,10 @@ async fn answer<E: Endpoint>(
         .trace_id
         .as_ref()
         .and(request.headers().get(TRACEPARENT).cloned());
+    // Logs and problems name the path that the client sent, not the one that it stands for.
+    let sent_path = request.uri().path().to_owned();
+    resolve_alias(&mut request);
     let path = request.uri().path().to_owned();
-    let sent_path = request.original_uri().path().to_owned();
     let started = Instant::now();
     let span = info_span!(
         "http.request",

@@ -148,7 +148,7 @@ impl Problem {
             // An id that is no id names nothing.
             Self::new(&codes::NOT_FOUND, codes::NOT_FOUND.title)
         } else if let Some(error) = error.downcast_ref::<ParseParamError>() {
-            Self::parameter(error.name, format!("is not valid: {}", error.reason))
+            Self::parameter(error.name, requirement(&error.reason))
         } else if let Some(error) = error.downcast_ref::<ContentTypeError>() {
             Self::new(&codes::UNSUPPORTED_MEDIA_TYPE, error.to_string())
         } else if let Some(ReadBodyError::PayloadTooLarge) = error.downcast_ref() {
@@ -192,6 +192,21 @@ impl Problem {
                 .insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
         }
         response
+    }
+}
+
+/// What a parameter must be, in words, from the framework's name of the rule that it breaks.
+fn requirement(reason: &str) -> String {
+    let rule = reason
+        .strip_prefix("verification failed. ")
+        .unwrap_or(reason);
+    let (name, bound) = rule.split_once('(').unwrap_or((rule, ""));
+    let bound = bound.split([',', ')']).next().unwrap_or_default();
+    match name {
+        "minimum" => format!("must be at least {bound}"),
+        "maximum" => format!("must be at most {bound}"),
+        "pattern" => "does not have the right form".to_owned(),
+        _ => format!("is not valid: {reason}"),
     }
 }
 
