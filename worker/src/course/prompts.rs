@@ -4,7 +4,7 @@
 
 use std::{fmt::Write as _, sync::LazyLock};
 
-use minijinja::{Environment, UndefinedBehavior, Value};
+use minijinja::{Environment, UndefinedBehavior, Value, value::Serde};
 use models::courses::Brief;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -98,7 +98,7 @@ impl Prompt {
             environment.set_undefined_behavior(UndefinedBehavior::Strict);
             environment
         });
-        let variables = Value::from_serialize(variables);
+        let variables = Value::from(Serde(variables));
         let text = ENVIRONMENT.render_named_str(self.id, self.source, variables)?;
         Ok(text.trim().to_owned())
     }
