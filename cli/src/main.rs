@@ -1,2 +1,8 @@
-//! The lyo command.
-fn main() {}
+//! The `lyo` command.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    lyo::run().await
+}

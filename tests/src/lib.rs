@@ -1,1 +1,5 @@
-//! The platform as a client sees it.
+//! The platform as a client sees it: a real system on a database of its own, spoken to over HTTP.
+
+pub mod app;
+pub mod architecture;
+pub mod sse;

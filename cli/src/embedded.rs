@@ -1,0 +1,136 @@
+//! The whole system in one process: API, relay and worker over one database.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Context, anyhow};
+use api::{ApiConfig, App};
+use jobs::{Queue, bell::Bell, relay};
+use models::db::{Db, DbOptions};
+use platform::health::Health;
+use tokio::{
+    net::TcpListener,
+    task::{JoinError, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use worker::{Ctx, Models, WorkerConfig};
+
+use crate::config::SystemArgs;
+
+/// How long running tasks may go on after the system was asked to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A running system. Dropping it aborts everything; [`Embedded::drain`] stops it well.
+pub struct Embedded {
+    /// Where the API listens.
+    pub address: SocketAddr,
+    db: Db,
+    parts: JoinSet<anyhow::Result<()>>,
+    stop: CancellationToken,
+}
+
+impl Embedded {
+    /// Migrates the database and starts every part. Unfinished work is continued.
+    ///
+    /// # Errors
+    /// When the database cannot be reached or migrated, or the listener has no address.
+    pub async fn start(args: &SystemArgs, listener: TcpListener) -> anyhow::Result<Self> {
+        let address = listener.local_addr()?;
+        let data = args.data.folder()?;
+        let db = connect(args).await?;
+        let (bell, health, stop) = (
+            Bell::in_process(),
+            Health::default(),
+            CancellationToken::new(),
+        );
+        let app = App::new(db.clone(), bell.clone(), health.clone());
+        let model = Models::lazy(args.model.config(&data), health.clone());
+        let ctx = Ctx {
+            db: db.clone(),
+            bell: bell.clone(),
+            model,
+            health,
+        };
+        let worker = WorkerConfig {
+            // A name of its own for each start: the heartbeat keeps alive what runs under it.
+            name: format!("embedded-{}", Uuid::now_v7().simple()),
+            queues: Queue::ALL.to_vec(),
+            concurrency: args.concurrency.into(),
+            grace: GRACE,
+        };
+        let mut parts = JoinSet::new();
+        parts.spawn(api::serve(
+            app,
+            ApiConfig::default(),
+            listener,
+            stop.clone(),
+        ));
+        parts.spawn(worker::run(worker, ctx, stop.clone()));
+        let relay = relay::run(db.clone(), bell, stop.clone());
+        parts.spawn(async move {
+            relay.await;
+            Ok(())
+        });
+        Ok(Self {
+            address,
+            db,
+            parts,
+            stop,
+        })
+    }
+
+    /// Waits until a part fails; none ends by itself otherwise.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        match self.parts.join_next().await {
+            Some(ended) => failure(ended),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether every part still runs.
+    ///
+    /// # Errors
+    /// Why a part does not.
+    pub fn check(&mut self) -> anyhow::Result<()> {
+        self.parts
+            .try_join_next()
+            .map_or(Ok(()), |ended| Err(failure(ended)))
+    }
+
+    /// Stops fetching, gives running tasks some time, puts back what is not done, and closes.
+    ///
+    /// # Errors
+    /// The first failure of a part; the others are still stopped well.
+    pub async fn drain(mut self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        let mut result = Ok(());
+        while let Some(ended) = self.parts.join_next().await {
+            let ended = ended.map_err(anyhow::Error::from).flatten();
+            result = result.and(ended);
+        }
+        self.db.close().await;
+        result
+    }
+}
+
+/// Why a part that should run for ever has ended.
+fn failure(ended: Result<anyhow::Result<()>, JoinError>) -> anyhow::Error {
+    match ended {
+        Ok(Err(error)) => error,
+        Ok(Ok(())) => anyhow!("a part of the system has stopped by itself"),
+        Err(panic) => panic.into(),
+    }
+}
+
+/// The database, at this release.
+async fn connect(args: &SystemArgs) -> anyhow::Result<Db> {
+    let url = args.database.url(&args.data)?;
+    let unusable = "the database cannot be used: check DATABASE_URL, or the data folder";
+    let db = Db::connect(url.expose(), &DbOptions::default())
+        .await
+        .context(unusable)?;
+    db.migrate()
+        .await
+        .context("the database cannot be brought to this release")?;
+    Ok(db)
+}

@@ -1,0 +1,21 @@
+//! The `lyo` command: the only place where the API and the worker meet.
+//!
+//! It is a library too, so that tests run the very system that `lyo dev` runs.
+
+mod args;
+mod client;
+pub mod config;
+mod course;
+mod dev;
+mod display;
+pub mod embedded;
+mod files;
+mod lock;
+mod migrate;
+mod model;
+mod outline;
+mod server;
+mod signal;
+mod summary;
+
+pub use args::run;

@@ -1,0 +1,134 @@
+//! `kill -9` at random moments of a course changes nothing of the course.
+
+mod process;
+
+use std::{path::Path, time::Duration, time::Instant};
+
+use anyhow::ensure;
+use process::Dev;
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_kills_change_nothing() -> anyhow::Result<()> {
+    kill_and_compare(2, 6).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes, since each lease has to run out: scripts/kill9"]
+async fn ten_kills_change_nothing() -> anyhow::Result<()> {
+    kill_and_compare(10, 12).await
+}
+
+/// Writes one course undisturbed and one with kills, and compares them byte for byte.
+async fn kill_and_compare(kills: u32, lessons: u32) -> anyhow::Result<()> {
+    let brief = json!({"topic": "Tide pools", "lessons": lessons, "seed": 4242});
+    let (calm, rough) = (TempDir::new()?, TempDir::new()?);
+    let began = Instant::now();
+    let undisturbed = write_undisturbed(calm.path(), &brief).await?;
+    let duration = began.elapsed();
+
+    let dev = Dev::start(rough.path()).await?;
+    let (task, course) = dev.ask(&brief).await?;
+    let dev = kill_often(dev, rough.path(), &task, kills, duration).await?;
+    let ended = dev.ended(&task).await?;
+    let disturbed = dev.text(&format!("{course}/export?format=json")).await?;
+
+    eprintln!(
+        "{kills} kills; undisturbed {duration:?}, disturbed {:?}",
+        began.elapsed() - duration
+    );
+    ensure!(ended["state"] == "succeeded", "{ended}");
+    ensure!(
+        disturbed == undisturbed,
+        "the course is another one:\n{undisturbed}\n{disturbed}"
+    );
+    check_written_once(&dev, &ended, lessons).await
+}
+
+async fn write_undisturbed(data: &Path, brief: &Value) -> anyhow::Result<String> {
+    let dev = Dev::start(data).await?;
+    let (task, course) = dev.ask(brief).await?;
+    dev.ended(&task).await?;
+    dev.text(&format!("{course}/export?format=json")).await
+}
+
+/// Kills and restarts; each kill comes at a random moment of the work that follows a start.
+async fn kill_often(
+    mut dev: Dev,
+    data: &Path,
+    task: &str,
+    kills: u32,
+    duration: Duration,
+) -> anyhow::Result<Dev> {
+    let mut random = StdRng::seed_from_u64(9);
+    // All kills have to fit into the work that there is.
+    let longest = duration / (kills + 1);
+    for kill in 1..=kills {
+        at_work(&dev, task).await?;
+        sleep(longest.mul_f64(random.random())).await;
+        let before = dev.get(task).await?;
+        ensure!(
+            before["done"] == json!(false),
+            "the course was done before kill {kill}"
+        );
+        dev.kill().await?;
+        dev = Dev::start(data).await?;
+        eprintln!("kill {kill} at {} %", before["progress"]["percent"]);
+    }
+    Ok(dev)
+}
+
+/// Waits until something runs: a lease of the process before has to run out first.
+async fn at_work(dev: &Dev, task: &str) -> anyhow::Result<()> {
+    let began = Instant::now();
+    loop {
+        let running = dev.get("/v1/tasks?state=running&limit=1").await?;
+        let done = dev.get(task).await?["done"] == json!(true);
+        if done
+            || running["items"]
+                .as_array()
+                .is_some_and(|tasks| !tasks.is_empty())
+        {
+            return Ok(());
+        }
+        ensure!(began.elapsed() < process::PATIENCE, "nothing runs");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Every lesson has exactly one attempt that finished it; the others were lost to a kill.
+async fn check_written_once(dev: &Dev, course: &Value, lessons: u32) -> anyhow::Result<()> {
+    let parent = course["id"].as_str().unwrap_or_default();
+    let children = dev
+        .get(&format!("/v1/tasks?parent={parent}&limit=100"))
+        .await?;
+    let children = children["items"].as_array().cloned().unwrap_or_default();
+    ensure!(
+        children.len() >= lessons as usize,
+        "{} lessons have a task",
+        children.len()
+    );
+    let mut lost = 0;
+    for child in &children {
+        let id = child["id"].as_str().unwrap_or_default();
+        let attempts = dev.get(&format!("/v1/tasks/{id}/attempts")).await?;
+        let attempts = attempts["items"].as_array().cloned().unwrap_or_default();
+        let finished = attempts
+            .iter()
+            .filter(|attempt| attempt["outcome"] == "succeeded")
+            .count();
+        ensure!(
+            finished == 1,
+            "lesson written {finished} times: {attempts:?}"
+        );
+        lost += attempts.len() - finished;
+    }
+    eprintln!(
+        "{} lessons, each finished once; {lost} attempts lost to kills",
+        children.len()
+    );
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! The shape of the code: crate edges, file sizes, and the files of each job kind.
+
+use e2e::architecture::{
+    LINES_MAX, edges, forbidden_edges, forbidden_in_api, modules, rust_files, tree,
+};
+
+#[test]
+fn crates_import_only_what_the_table_allows() -> anyhow::Result<()> {
+    let edges = edges()?;
+
+    assert!(
+        edges.contains(&("api".to_owned(), "jobs".to_owned())),
+        "cargo lists no edges"
+    );
+    assert_eq!(forbidden_edges(&edges), Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn the_api_links_neither_candle_nor_what_needs_it() -> anyhow::Result<()> {
+    let tree = tree("api")?;
+
+    assert!(tree.contains("poem"), "cargo lists no tree: {tree:?}");
+    assert_eq!(forbidden_in_api(&tree), Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn no_file_holds_two_nouns() -> anyhow::Result<()> {
+    let files = rust_files()?;
+
+    assert!(files.len() > 20, "git lists no files");
+    let long: Vec<_> = files
+        .into_iter()
+        .filter(|(_, lines)| *lines > LINES_MAX)
+        .collect();
+    assert_eq!(long, [], "over {LINES_MAX} lines");
+    Ok(())
+}
+
+#[test]
+fn every_job_kind_has_its_file_and_its_handler() -> anyhow::Result<()> {
+    let kinds = modules("jobs/src/kinds")?;
+
+    let handlers = modules("worker/src/handlers")?;
+
+    assert_eq!(
+        kinds, handlers,
+        "jobs/src/kinds and worker/src/handlers name different files"
+    );
+    assert_eq!(
+        kinds.len(),
+        jobs::kinds::ALL.len(),
+        "one file a kind, each listed in ALL"
+    );
+    Ok(())
+}
