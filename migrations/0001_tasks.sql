@@ -16,7 +16,7 @@ create table tasks (
     error jsonb,
     warnings jsonb not null,
     usage jsonb not null,
-    -- Progress: percent only rises within an attempt.
+    -- Progress: percent only rises, unless a person asks for a fresh start.
     percent double precision not null check (percent between 0 and 100),
     step text,
     message text,
@@ -29,7 +29,8 @@ create table tasks (
     lease_until timestamptz,
     worker text,
     cancel_requested boolean not null,
-    -- Why a row that is not running waits: scheduled, backoff, children, input. Null when it is simply due.
+    -- Why a row that is not running waits: scheduled, backoff, children, input. Null when it was due from the
+    -- beginning; a row does not change when its time comes, so look at run_at too.
     waiting_reason text,
     run_at timestamptz not null,
     rung_at timestamptz,
@@ -58,8 +59,10 @@ create index tasks_due on tasks (queue, priority, run_at, id) where state = 'que
 create index tasks_next on tasks (run_at) where state = 'queued';
 create index tasks_expires on tasks (expires_at) where state = 'queued' and expires_at is not null;
 create index tasks_lease on tasks (lease_until) where state = 'running';
+create index tasks_finished on tasks (finished_at) where finished_at is not null;
 create index tasks_worker on tasks (worker) where state = 'running';
 create index tasks_owner on tasks (owner_id, created_at, id);
+-- Also serves the deletion of a family.
 create index tasks_parent on tasks (parent_id, created_at, id) where parent_id is not null;
 create unique index tasks_child on tasks (parent_id, child_key) where child_key is not null;
 
@@ -108,3 +111,4 @@ create table idempotency_keys (
     primary key (owner_id, route, key)
 );
 create index idempotency_keys_created_at on idempotency_keys (created_at);
+create index idempotency_keys_task on idempotency_keys (task_id) where task_id is not null;

@@ -21,6 +21,7 @@ create table courses (
     finished_at timestamptz
 );
 create index courses_owner on courses (owner_id, created_at, id);
+create index courses_task on courses (task_id) where task_id is not null;
 
 create table modules (
     id uuid primary key,
@@ -52,3 +53,4 @@ create table lessons (
     updated_at timestamptz not null,
     unique (course_id, ordinal)
 );
+create index lessons_module on lessons (module_id);

@@ -151,11 +151,14 @@ impl Bell {
         self.inner().relay.notified().await;
     }
 
-    /// Says that the database holds more due tasks than were rung.
-    pub(crate) fn more(&self) {
-        for queue in Queue::ALL {
-            self.line(*queue).rings().more = true;
-        }
+    /// How many more rings a queue can hold.
+    pub(crate) fn room(&self, queue: Queue) -> usize {
+        RINGS_MAX.saturating_sub(self.line(queue).rings().line.len())
+    }
+
+    /// Says that the database may hold more due tasks of a queue than were rung.
+    pub(crate) fn more(&self, queue: Queue) {
+        self.line(queue).rings().more = true;
     }
 
     fn inner(&self) -> &InProcess {

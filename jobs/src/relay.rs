@@ -11,10 +11,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::{
-    bell::{Bell, RINGS_MAX},
-    store,
-};
+use crate::{bell::Bell, job::Queue, store};
 
 /// A ring that was lost is repeated within this time.
 pub const PERIOD: Duration = Duration::from_secs(5);
@@ -66,16 +63,29 @@ async fn round(db: &Db, bell: &Bell) -> Result<Option<DateTime<Utc>>> {
         );
         bell.tell_all(changed, now);
     }
-    let limit = u32::try_from(RINGS_MAX).unwrap_or(u32::MAX);
-    let due = store::due(db, now, now - PERIOD, limit).await?;
-    if !due.is_empty() {
-        debug!(tasks = due.len(), "Rang again for {} tasks", due.len());
-        bell.ring(&due);
+    if reaped.changes().count() >= REAP_MAX as usize {
+        bell.nudge();
     }
-    if due.len() >= RINGS_MAX {
-        bell.more();
+    for queue in Queue::ALL {
+        ring(db, bell, *queue, now).await?;
     }
     store::next_due(&mut db.conn().await?, now).await
+}
+
+/// Rings for what nobody started, as far as there is room for rings.
+async fn ring(db: &Db, bell: &Bell, queue: Queue, now: DateTime<Utc>) -> Result<()> {
+    let room = bell.room(queue);
+    let limit = u32::try_from(room).unwrap_or(u32::MAX);
+    let due = store::due(db, queue, now, now - PERIOD, limit).await?;
+    if due.is_empty() {
+        return Ok(());
+    }
+    debug!(%queue, tasks = due.len(), "Rang again for {} tasks", due.len());
+    if due.len() == room {
+        bell.more(queue);
+    }
+    bell.ring(&due.into_iter().map(|id| (queue, id)).collect::<Vec<_>>());
+    Ok(())
 }
 
 /// What has to be done now and then. What fails is tried again next time.

@@ -22,7 +22,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use crate::{clock::Clock, error::Result, sql};
+use crate::{clock::Clock, error::Result, sql, sql::One};
 
 /// The portable set of migrations, compiled in.
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
@@ -132,7 +132,7 @@ impl Db {
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<()> {
         let mut conn = self.conn().await?;
-        sql!(conn, fetch_one(i64,), "select cast(1 as bigint)").map(|_| ())
+        sql!(conn, fetch_one One<i64>, "select cast(1 as bigint)").map(|_| ())
     }
 
     /// Whether this is SQLite, that is, an embedded system of one process.

@@ -9,7 +9,9 @@ use crate::{
     db::{Conn, Tx},
     error::{Error, Result},
     id::{CourseId, LessonId, ModuleId},
-    sql, words,
+    sql,
+    sql::One,
+    words,
 };
 
 words! {
@@ -110,7 +112,7 @@ pub async fn get_any(conn: &mut Conn, id: LessonId) -> Result<Lesson> {
 pub async fn begin(tx: &mut Tx, id: LessonId, now: DateTime<Utc>) -> Result<()> {
     let course = sql!(
         tx,
-        fetch_optional(CourseId,),
+        fetch_optional One<CourseId>,
         "update lessons set status = 'generating', version = version + 1, updated_at = $2
         where id = $1 and status in ('pending', 'failed', 'needs_review')
         returning course_id",
@@ -130,7 +132,7 @@ pub async fn finish(
 ) -> Result<bool> {
     let course = sql!(
         tx,
-        fetch_optional(CourseId,),
+        fetch_optional One<CourseId>,
         "update lessons
         set status = $3, content = $4, quiz = $5, flags = $6, provenance = $7, round = $2,
             version = version + 1, updated_at = $8
@@ -154,7 +156,7 @@ pub async fn finish(
 pub async fn flag(tx: &mut Tx, id: LessonId, flags: &[Flag], now: DateTime<Utc>) -> Result<()> {
     let course = sql!(
         tx,
-        fetch_optional(CourseId,),
+        fetch_optional One<CourseId>,
         "update lessons
         set status = 'needs_review', flags = $2, version = version + 1, updated_at = $3
         where id = $1 and status = 'ready'
@@ -171,7 +173,7 @@ pub async fn fail(tx: &mut Tx, id: LessonId, now: DateTime<Utc>) -> Result<()> {
     // A lesson that has text from an earlier round goes back to it: some text beats none.
     let course = sql!(
         tx,
-        fetch_optional(CourseId,),
+        fetch_optional One<CourseId>,
         "update lessons
         set status = case when content is null then 'failed' else 'needs_review' end,
             version = version + 1, updated_at = $2

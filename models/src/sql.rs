@@ -43,6 +43,9 @@ macro_rules! sql {
     };
 }
 
+/// A row of one value. `(T,)` is the same, but rustfmt takes the comma out of it in a macro call.
+pub type One<T> = (T,);
+
 /// A set of ids as one argument: `= any($1)` in PostgreSQL,
 /// `in (select unhex(value) from json_each($1))` in SQLite.
 #[derive(Clone, Debug)]

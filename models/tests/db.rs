@@ -7,7 +7,7 @@ use models::{
     CourseId, Db, DbOptions, Error, OwnerId,
     courses::{self, Brief},
     on_both, sql,
-    sql::Ids,
+    sql::{Ids, One},
     testing::TestResult,
 };
 use tokio::time::timeout;
@@ -42,11 +42,11 @@ on_both! {
         });
 
         let patience = Duration::from_secs(2);
-        let count = sql!(timeout(patience, db.conn()).await??, fetch_one (i64,),
+        let count = sql!(timeout(patience, db.conn()).await??, fetch_one One<i64>,
             "select count(*) from courses")?;
         tx.commit().await?;
         second.await??;
-        let after = sql!(db.conn().await?, fetch_one (i64,), "select count(*) from courses")?;
+        let after = sql!(db.conn().await?, fetch_one One<i64>, "select count(*) from courses")?;
 
         assert!(count.0 <= 1, "what is not committed is not seen");
         assert_eq!(after.0, 2);
@@ -60,7 +60,7 @@ on_both! {
 
         let found = courses::get_any(&mut tx, course.id).await?;
         let ids: Ids = [course.id, CourseId::new()].into_iter().collect();
-        let known = sql!(tx, fetch_all (CourseId,),
+        let known = sql!(tx, fetch_all One<CourseId>,
             postgres "select id from courses where id = any($1)",
             sqlite "select id from courses where id in (select unhex(value) from json_each($1))",
             ids)?;
@@ -81,9 +81,9 @@ on_both! {
             courses::create(&mut tx, OwnerId::LOCAL, &Brief::new("Tides"), *time).await?;
         }
 
-        let sorted = sql!(tx, fetch_all (DateTime<Utc>,),
+        let sorted = sql!(tx, fetch_all One<DateTime<Utc>>,
             "select created_at from courses order by created_at")?;
-        let early = sql!(tx, fetch_one (i64,),
+        let early = sql!(tx, fetch_one One<i64>,
             "select count(*) from courses where created_at < $1", times[5])?;
 
         assert_eq!(sorted.into_iter().map(|(time,)| time).collect::<Vec<_>>(), times);

@@ -33,6 +33,17 @@ pub async fn heartbeat(db: &Db, worker: &str, now: DateTime<Utc>) -> Result<Vec<
     let mut tx = db.begin().await?;
     let held = sql!(
         tx, fetch_all Held,
+        // Unordered, it could meet a cancellation that has locked some of the same rows.
+        postgres
+        "update tasks set lease_until = $2
+        where id in (
+            select id from tasks
+            where worker = $1 and state = 'running'
+            order by id desc
+            for no key update
+        )
+        returning id as task_id, attempt, cancel_requested",
+        sqlite
         "update tasks set lease_until = $2
         where worker = $1 and state = 'running'
         returning id as task_id, attempt, cancel_requested",

@@ -1,6 +1,6 @@
 //! Takes a row for the rest of the transaction, so that what was read stays true.
 
-use models::{Error, Result, TaskId, Tx, sql};
+use models::{Error, Result, TaskId, Tx, sql, sql::One};
 
 use crate::task::{Lease, State, Task};
 
@@ -32,8 +32,8 @@ pub async fn fence(tx: &mut Tx, lease: Lease) -> Result<()> {
 /// Locks the children of a task, so that none of them ends before the transaction does.
 pub(super) async fn lock_children(tx: &mut Tx, parent: TaskId) -> Result<()> {
     sql!(
-        tx, fetch_all (TaskId,),
-        postgres "select id from tasks where parent_id = $1 order by id for no key update",
+        tx, fetch_all One<TaskId>,
+        postgres "select id from tasks where parent_id = $1 order by id desc for no key update",
         sqlite "select id from tasks where parent_id = $1 limit 0",
         parent,
     )

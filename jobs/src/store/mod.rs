@@ -6,8 +6,8 @@
 //! - Every visible change raises the version by one and adds one event with that number.
 //! - An ended row changes no more, unless a person asks for it again ([`again`]).
 //! - The end of a child is counted in its parent in the same transaction; the last one queues it.
-//! - Locks are taken child before parent. A transaction that ends or cancels a task therefore must
-//!   not hold its parent.
+//! - Rows are locked the latest first, which is child before parent. A transaction that ends or
+//!   cancels a task therefore must not hold its parent.
 
 mod again;
 mod attempts;

@@ -14,7 +14,7 @@ pub(super) async fn adopt(tx: &mut Tx, children: &[Task], now: DateTime<Utc>) ->
     for parent in children.iter().filter_map(|child| child.parent_id) {
         *counts.entry(parent).or_default() += 1;
     }
-    for (parent, count) in counts {
+    for (parent, count) in counts.into_iter().rev() {
         let parent = sql!(
             tx, fetch_optional Task,
             "update tasks

@@ -3,11 +3,11 @@
 //! A task that somebody asked to cancel does not go back: it ends as cancelled instead.
 
 use chrono::{DateTime, Utc};
-use models::{Result, Tx, sql};
+use models::{Error, Result, Tx, sql};
 use sqlx::types::Json;
 
-use super::{Changed, attempts, end, events, lock};
-use crate::task::{Ending, Failure, Lease, Reason, Task, Wait};
+use super::{Changed, attempts, end, events, find};
+use crate::task::{Ending, Failure, Lease, Reason, State, Task, Wait};
 
 /// `running` to `queued` until `run_at`, or to `failed` when its attempts are used up.
 pub async fn retry(
@@ -17,7 +17,11 @@ pub async fn retry(
     run_at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<Changed> {
-    let task = lock::held(tx, lease).await?;
+    // Not locked: only whoever holds the lease changes these numbers.
+    let task = find::get(tx, lease.task_id).await?;
+    if task.lease() != lease || task.state != State::Running {
+        return Err(Error::Lost);
+    }
     if task.attempts_used() >= task.attempts_max && !task.cancel_requested {
         return end::fail(tx, lease, failure, now).await;
     }

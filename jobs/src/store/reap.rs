@@ -1,10 +1,10 @@
 //! Takes back what silent workers held, and ends what was not started in time.
 
 use chrono::{DateTime, Utc};
-use models::{Db, Result, TaskId, sql};
+use models::{Db, Result, TaskId, Tx, sql, sql::One};
 
-use super::{Changed, end, lock, put_back};
-use crate::task::{Ending, Failure, Lease, State};
+use super::{Changed, cancel, end, find, lock, put_back};
+use crate::task::{Ending, Failure, Lease, State, Task};
 
 /// What was taken back.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +68,7 @@ async fn candidates(
     )?;
     let overdue = sql!(
         conn,
-        fetch_all(TaskId,),
+        fetch_all One<TaskId>,
         "select id from tasks
         where state = 'queued' and expires_at <= $1
         order by expires_at
@@ -82,38 +82,41 @@ async fn candidates(
 /// Ends the lease of a silent worker, unless it was renewed or taken back meanwhile.
 async fn take_back(db: &Db, lease: Lease, now: DateTime<Utc>) -> Result<Option<Changed>> {
     let mut tx = db.begin().await?;
-    let task = lock::lock(&mut tx, lease.task_id).await?.filter(|task| {
-        task.lease() == lease
-            && task
-                .lease_until
-                .is_some_and(|lease_until| lease_until < now)
-    });
+    let mut others = Vec::new();
+    if find::get(&mut tx, lease.task_id).await?.cancel_requested {
+        // Before the task itself is locked. Right even if its worker speaks again meanwhile.
+        others = cancel::children(&mut tx, lease.task_id, now).await?;
+    }
+    let silent = |lease_until| lease_until < now;
+    let task = lock::lock(&mut tx, lease.task_id)
+        .await?
+        .filter(|task| task.lease() == lease && task.lease_until.is_some_and(silent));
     let Some(task) = task else { return Ok(None) };
-    let used_up = task.attempts_used() >= task.attempts_max && !task.cancel_requested;
+    let mut changed = give_back(&mut tx, &task, now).await?;
+    tx.commit().await?;
+    changed.others.append(&mut others);
+    Ok(Some(changed))
+}
+
+/// Queues a task whose worker fell silent, or ends it where that is due.
+async fn give_back(tx: &mut Tx, task: &Task, now: DateTime<Utc>) -> Result<Changed> {
+    let lease = task.lease();
+    if task.cancel_requested {
+        return end::stop(tx, lease, State::Cancelled, None, Ending::Lost, now).await;
+    }
+    let used_up = task.attempts_used() >= task.attempts_max;
+    let attempt = lease.attempt;
     let failure = Failure {
         code: "worker_lost".to_owned(),
-        detail: format!(
-            "The worker stopped in the middle of attempt {}.",
-            lease.attempt
-        ),
-        attempt: lease.attempt,
+        detail: format!("The worker stopped in the middle of attempt {attempt}."),
+        attempt,
         retryable: !used_up,
     };
-    let changed = if used_up {
-        end::stop(
-            &mut tx,
-            lease,
-            State::Failed,
-            Some(&failure),
-            Ending::Lost,
-            now,
-        )
-        .await?
+    if used_up {
+        end::stop(tx, lease, State::Failed, Some(&failure), Ending::Lost, now).await
     } else {
-        put_back::lost(&mut tx, lease, &failure, now).await?
-    };
-    tx.commit().await?;
-    Ok(Some(changed))
+        put_back::lost(tx, lease, &failure, now).await
+    }
 }
 
 async fn expire(db: &Db, id: TaskId, now: DateTime<Utc>) -> Result<Option<Changed>> {

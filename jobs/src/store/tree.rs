@@ -15,7 +15,7 @@ pub(super) struct Node {
     pub(super) state: State,
 }
 
-/// The descendants of a task without the task itself, children before their parents.
+/// The descendants of a task without the task itself, latest first: children before their parents.
 pub(super) async fn descendants(tx: &mut Tx, root: TaskId) -> Result<Vec<Node>> {
     sql!(
         tx, fetch_all Node,
@@ -26,12 +26,13 @@ pub(super) async fn descendants(tx: &mut Tx, root: TaskId) -> Result<Vec<Node>> 
             from tasks t join tree on t.parent_id = tree.id
             where tree.depth < $2
         )
-        select id, state from tree where depth > 0 order by depth desc, id limit $3",
+        select id, state from tree where depth > 0 order by id desc limit $3",
         root, DEPTH_MAX, NODES_MAX,
     )
 }
 
-/// The descendants that ended without success, reached through such ones only, children first.
+/// The descendants that ended without success, reached through such ones only,
+/// latest first.
 pub(super) async fn unsuccessful(tx: &mut Tx, root: TaskId) -> Result<Vec<Node>> {
     sql!(
         tx, fetch_all Node,
@@ -42,7 +43,7 @@ pub(super) async fn unsuccessful(tx: &mut Tx, root: TaskId) -> Result<Vec<Node>>
             from tasks t join tree on t.parent_id = tree.id
             where tree.depth < $2 and t.state in ('failed', 'cancelled', 'expired')
         )
-        select id, state from tree where depth > 0 order by depth desc, id limit $3",
+        select id, state from tree where depth > 0 order by id desc limit $3",
         root, DEPTH_MAX, NODES_MAX,
     )
 }
