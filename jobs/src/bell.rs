@@ -17,11 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{
-    job::Queue,
-    store::Changed,
-    task::{State, Task},
-};
+use crate::{job::Queue, store::Changed, task::Task, word::State};
 
 /// Rings outstanding in a queue at most; those beyond are dropped, and the relay repeats them.
 pub const RINGS_MAX: usize = 1024;

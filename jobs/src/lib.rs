@@ -11,11 +11,10 @@ pub mod relay;
 mod retry;
 pub mod store;
 mod task;
+mod word;
 
 pub use job::{Definition, Job, Queue};
 pub use models::TaskId;
 pub use retry::Retry;
-pub use task::{
-    Attempt, Ending, Event, EventKind, Failure, Lease, Priority, Progress, Reason, State, Task,
-    Usage, Wait, Waiting,
-};
+pub use task::{Attempt, Event, Failure, Lease, Progress, Task, Usage, Wait, Waiting};
+pub use word::{Ending, EventKind, Priority, Reason, State};

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use models::{Error, OwnerId, Result, TaskId, Tx, sql};
 
 use super::{Changed, checkpoint, events, find, lock, parent, tree};
-use crate::task::{State, Task};
+use crate::{task::Task, word::State};
 
 /// `failed`, `cancelled` or `expired` to `queued`, with all of its attempts, and its unsuccessful
 /// children with it.

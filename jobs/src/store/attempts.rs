@@ -4,7 +4,10 @@ use chrono::{DateTime, Utc};
 use models::{Conn, OwnerId, Result, TaskId, Tx, sql, sql::Ids};
 use sqlx::types::Json;
 
-use crate::task::{Attempt, Ending, Failure, Lease, Task};
+use crate::{
+    task::{Attempt, Failure, Lease, Task},
+    word::Ending,
+};
 
 /// The attempts of a task, oldest first. Empty also when there is no such task of this owner.
 pub async fn attempts(conn: &mut Conn, owner: OwnerId, id: TaskId) -> Result<Vec<Attempt>> {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use models::{Error, OwnerId, Result, TaskId, Tx, sql};
 
 use super::{Changed, end, events, find, lock, tree};
-use crate::task::{State, Task};
+use crate::{task::Task, word::State};
 
 /// Cancels a task of this owner, or `NotFound`.
 ///

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use models::{Conn, Db, Result, TaskId, sql, sql::One};
 
-use crate::{job::Queue, task::Priority};
+use crate::{job::Queue, word::Priority};
 
 #[derive(sqlx::FromRow)]
 struct Row {

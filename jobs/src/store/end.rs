@@ -6,7 +6,10 @@ use serde_json::Value;
 use sqlx::types::Json;
 
 use super::{Changed, attempts, cancel, events, parent};
-use crate::task::{Ending, Failure, Lease, State, Task, Usage};
+use crate::{
+    task::{Failure, Lease, Task, Usage},
+    word::{Ending, State},
+};
 
 /// `running` to `succeeded`, with the result, an object or an array.
 pub async fn succeed(

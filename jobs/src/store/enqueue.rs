@@ -10,7 +10,8 @@ use uuid::Uuid;
 use super::{events, parent};
 use crate::{
     job::{Definition, Job},
-    task::{Priority, Reason, Task},
+    task::Task,
+    word::{Priority, Reason},
 };
 
 /// A payload is ids and small options: at most this many bytes of JSON.

@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::task::{Event, EventKind, Task};
+use crate::{
+    task::{Event, Task},
+    word::EventKind,
+};
 
 /// The events of a task after the given one, oldest first, at most `limit`.
 ///

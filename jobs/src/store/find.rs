@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use models::{Conn, Cursor, Error, Limit, OwnerId, Page, Result, TaskId, sql};
 
-use crate::task::{State, Task};
+use crate::{task::Task, word::State};
 
 /// Which tasks to list; what is absent does not matter.
 #[derive(Clone, Debug, Default)]

@@ -2,7 +2,10 @@
 
 use models::{Error, Result, TaskId, Tx, sql, sql::One};
 
-use crate::task::{Lease, State, Task};
+use crate::{
+    task::{Lease, Task},
+    word::State,
+};
 
 /// The task as it is, and stays until the transaction ends. Nothing when there is no such task.
 pub(super) async fn lock(tx: &mut Tx, id: TaskId) -> Result<Option<Task>> {

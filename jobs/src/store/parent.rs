@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use models::{Error, Result, TaskId, Tx, sql};
 
 use super::{CHILDREN_MAX, events};
-use crate::task::{State, Task};
+use crate::{task::Task, word::State};
 
 /// Counts new children in their parents; a parent that has ended, or has too many, refuses.
 pub(super) async fn adopt(tx: &mut Tx, children: &[Task], now: DateTime<Utc>) -> Result<()> {

@@ -5,7 +5,10 @@ use models::{Error, Result, Tx, sql};
 use serde_json::Value;
 
 use super::events;
-use crate::task::{EventKind, Lease, Progress, Task};
+use crate::{
+    task::{Lease, Progress, Task},
+    word::EventKind,
+};
 
 /// Characters of a message at most; the rest is cut off.
 const MESSAGE_CHARS_MAX: usize = 500;

@@ -7,7 +7,10 @@ use models::{Error, Result, Tx, sql};
 use sqlx::types::Json;
 
 use super::{Changed, attempts, end, events, find};
-use crate::task::{Ending, Failure, Lease, Reason, State, Task, Wait};
+use crate::{
+    task::{Failure, Lease, Task, Wait},
+    word::{Ending, Reason, State},
+};
 
 /// `running` to `queued` until `run_at`, or to `failed` when its attempts are used up.
 pub async fn retry(

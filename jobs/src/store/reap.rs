@@ -4,7 +4,10 @@ use chrono::{DateTime, Utc};
 use models::{Db, Result, TaskId, Tx, sql, sql::One};
 
 use super::{Changed, cancel, end, find, lock, put_back};
-use crate::task::{Ending, Failure, Lease, State, Task};
+use crate::{
+    task::{Failure, Lease, Task},
+    word::{Ending, State},
+};
 
 /// What was taken back.
 #[derive(Clone, Debug, Default)]

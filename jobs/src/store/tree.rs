@@ -2,7 +2,7 @@
 
 use models::{Result, TaskId, Tx, sql};
 
-use crate::task::State;
+use crate::word::State;
 
 /// Generations below a task that are looked at.
 const DEPTH_MAX: i64 = 8;

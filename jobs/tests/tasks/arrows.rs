@@ -1,9 +1,5 @@
 //! Every arrow of the state machine, and every forbidden one, on both databases.
 
-use crate::support::{
-    assert_gap_free, between, child_of, commit, enqueue, failure, get, options, running, seconds,
-    silence, start,
-};
 use chrono::{DateTime, Utc};
 use jobs::{
     Lease, Progress, State, Task, Usage,
@@ -11,6 +7,11 @@ use jobs::{
 };
 use models::{Db, Error, OwnerId, Result, on_both, testing::TestResult};
 use serde_json::json;
+
+use crate::support::{
+    WORKER, assert_gap_free, between, cancel, child_of, commit, enqueue, fail, failure, get,
+    options, running, seconds, silence, start, succeed,
+};
 
 /// Where a task starts from. `cancelling` is running, and asked to stop.
 const FROM: [&str; 8] = [
@@ -69,7 +70,7 @@ on_both! {
             let before = bring(db, from, "expire").await?;
             let later = db.now() + seconds(100);
             // Leases are renewed, so that only the expiry is left to be reaped.
-            store::heartbeat(db, crate::support::WORKER, later).await?;
+            store::heartbeat(db, WORKER, later).await?;
             let before = get(db, before.id).await?;
 
             store::reap(db, later, 100).await?;
@@ -131,8 +132,8 @@ async fn bring(db: &Db, from: &str, verb: &str) -> Result<Task> {
                     enqueue(db, child_of(&task, "child")).await?;
                     wait(db, task.lease()).await?;
                 }
-                "succeeded" => drop(crate::support::succeed(db, &task).await?),
-                "failed" => drop(crate::support::fail(db, &task).await?),
+                "succeeded" => drop(succeed(db, &task).await?),
+                "failed" => drop(fail(db, &task).await?),
                 _ => {}
             }
             if verb == "wait" && matches!(from, "running" | "cancelling") {
@@ -163,7 +164,7 @@ async fn apply(db: &Db, verb: &str, task: &Task) -> Result<()> {
     match verb {
         "start" => drop(store::start(db, &[task.id], "worker-2", now).await?),
         "heartbeat" => {
-            let held = store::heartbeat(db, crate::support::WORKER, now).await?;
+            let held = store::heartbeat(db, WORKER, now).await?;
             let held = held.iter().any(|held| held.lease() == lease);
             assert_eq!(held, task.state == State::Running);
         }
@@ -207,10 +208,6 @@ async fn worker_verb(db: &Db, verb: &str, lease: Lease, now: DateTime<Utc>) -> R
         other => panic!("{other} is not a verb of a worker"),
     }
     tx.commit().await
-}
-
-async fn cancel(db: &Db, task: &Task) -> Result<store::Changed> {
-    Ok(commit!(db, tx => store::cancel(&mut tx, OwnerId::LOCAL, task.id, db.now())))
 }
 
 async fn wait(db: &Db, lease: Lease) -> Result<()> {

@@ -2,9 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{
-    WORKER, assert_gap_free, between, child_of, failure, get, noop, options, seconds,
-};
 use chrono::{DateTime, Utc};
 use jobs::{
     Progress, State, Task, TaskId, Usage,
@@ -12,6 +9,10 @@ use jobs::{
 };
 use models::{Db, Error, OwnerId, Result, on_both, testing::TestResult};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
+
+use crate::support::{
+    WORKER, assert_gap_free, between, child_of, failure, get, noop, options, seconds,
+};
 
 const STEPS: usize = 250;
 

@@ -2,10 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{
-    WORKER, assert_gap_free, commit, enqueue, failure, get, options, running, seconds, silence,
-    start,
-};
 use jobs::{
     Ending, Lease, State, TaskId,
     kinds::Noop,
@@ -15,6 +11,11 @@ use models::{Db, OwnerId, on_both, testing::TestResult};
 use rand::{SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use serde_json::json;
 use tokio::task::JoinSet;
+
+use crate::support::{
+    WORKER, assert_gap_free, commit, enqueue, failure, get, options, running, seconds, silence,
+    start,
+};
 
 on_both! {
     async fn eight_claimers_start_two_hundred_tasks_once_each(db: &Db) -> TestResult {

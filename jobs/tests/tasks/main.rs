@@ -1,9 +1,12 @@
 //! The tasks table, the bell and the relay, on both databases.
 
+mod again;
 mod arrows;
+mod enqueue;
 mod families;
+mod find;
 mod history;
 mod leases;
 mod relay;
+mod running;
 mod support;
-mod table;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::support::{commit, enqueue, get, options, running, silence};
 use jobs::{
     Queue, State, TaskId,
     bell::{Bell, RINGS_MAX},
@@ -14,6 +13,8 @@ use models::{Db, on_both, testing::TestResult};
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+
+use crate::support::{WORKER, commit, enqueue, get, options, running, silence};
 
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,7 +46,7 @@ on_both! {
 
     async fn the_tasks_of_a_silent_worker_are_rung_again(db: &Db) -> TestResult {
         let silent = running(db).await?;
-        store::heartbeat(db, crate::support::WORKER, db.now() - silence() - silence()).await?;
+        store::heartbeat(db, WORKER, db.now() - silence() - silence()).await?;
         let (bell, _running) = relay(db);
 
         let id = timeout(PATIENCE, bell.next(Queue::Default)).await?;
@@ -70,7 +71,7 @@ on_both! {
         let begun = Instant::now();
         while started < count {
             let id = timeout(PATIENCE, bell.next(Queue::Default)).await?;
-            started += store::start(db, &[id], crate::support::WORKER, db.now()).await?.len();
+            started += store::start(db, &[id], WORKER, db.now()).await?.len();
         }
 
         assert!(begun.elapsed() < PATIENCE * 3);

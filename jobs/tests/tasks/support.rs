@@ -7,6 +7,7 @@ use jobs::{
     store::{self, Changed, Options},
 };
 use models::{Db, OwnerId, Result};
+use tokio::task::JoinSet;
 
 /// The worker that starts tasks unless a test says otherwise.
 pub(crate) const WORKER: &str = "worker-1";
@@ -133,4 +134,22 @@ pub(crate) async fn assert_gap_free(db: &Db, id: TaskId) -> Result<()> {
         "events of {task:?}"
     );
     Ok(())
+}
+
+pub(crate) async fn cancel(db: &Db, task: &Task) -> Result<Changed> {
+    Ok(commit!(db, tx => store::cancel(&mut tx, OwnerId::LOCAL, task.id, db.now())))
+}
+
+pub(crate) async fn again(db: &Db, task: &Task, fresh: bool) -> Result<Changed> {
+    Ok(commit!(db, tx => store::again(&mut tx, OwnerId::LOCAL, task.id, fresh, db.now())))
+}
+
+/// Ends these tasks at the same time.
+pub(crate) async fn together(db: &Db, tasks: &[Task]) -> Result<Vec<Changed>> {
+    let mut ends = JoinSet::new();
+    for task in tasks.iter().cloned() {
+        let db = db.clone();
+        ends.spawn(async move { succeed(&db, &task).await });
+    }
+    ends.join_all().await.into_iter().collect()
 }
