@@ -12,7 +12,7 @@ use jobs::{
     store::{self, checkpoint},
 };
 use models::{Db, Tx};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -57,12 +57,6 @@ struct Notes {
     unwritten: bool,
     warnings: Vec<String>,
     usage: Usage,
-}
-
-/// A checkpoint as it is stored: JSON columns hold objects, also where the output is a null.
-#[derive(Serialize, Deserialize)]
-struct Kept<T> {
-    output: T,
 }
 
 impl Run {
@@ -155,7 +149,8 @@ impl Run {
 
     /// The result of `work`, from an earlier attempt if one finished it with the same input.
     ///
-    /// `digest` names everything that the result follows from.
+    /// `digest` names everything that the result follows from. The result has to be an object or an
+    /// array in JSON; an error is not kept.
     pub async fn checkpoint<T: Serialize + DeserializeOwned>(
         &self,
         key: &str,
@@ -167,18 +162,17 @@ impl Run {
         drop(conn);
         if let Some(kept) = kept {
             match serde_json::from_value(kept) {
-                Ok(Kept { output }) => return Ok(output),
+                Ok(output) => return Ok(output),
                 // Written by another release: do the work again.
                 Err(error) => debug!(%error, key, "The checkpoint has another form"),
             }
         }
         let output = work.await?;
-        let kept = Kept { output };
-        let value = serde_json::to_value(&kept).map_err(anyhow::Error::from)?;
+        let value = serde_json::to_value(&output).map_err(anyhow::Error::from)?;
         let mut tx = self.begin().await?;
         checkpoint::put(&mut tx, self.lease, key, digest, &value, self.db().now()).await?;
         tx.commit().await?;
-        Ok(kept.output)
+        Ok(output)
     }
 
     pub(crate) fn db(&self) -> &Db {

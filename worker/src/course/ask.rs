@@ -19,6 +19,9 @@ const ASKS_MAX: u8 = 2;
 /// An answer that has less room than this share of what it may need is not begun.
 const ROOM_MIN: usize = 3;
 
+/// The code of a part whose every answer was cut off or had another form.
+pub(crate) const UNREADABLE: &str = "answer_unreadable";
+
 /// Everything that decides what the model answers.
 #[derive(Debug)]
 pub(crate) struct Part {
@@ -68,16 +71,16 @@ impl Part {
         hex(&hash.finalize())
     }
 
-    /// Asks, and asks again with another seed when a gate fails; `None` when no answer could be read.
+    /// Asks, and asks again with another seed when a gate fails.
     ///
-    /// The answer with the fewer findings is kept, the first of equals. A failed ask is no error: the
-    /// gates decide, and what they found goes to the author.
+    /// The answer with the fewer findings is kept, the first of equals, and what was found goes to the
+    /// author. When no answer could be read, it fails with [`UNREADABLE`].
     pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         model: &Loaded,
         cancel: &CancellationToken,
         gates: impl Fn(&T) -> Vec<Flag> + Send,
-    ) -> Result<Option<Answer<T>>, JobError> {
+    ) -> Result<Answer<T>, JobError> {
         let mut best: Option<Answer<T>> = None;
         let (mut tokens_in, mut tokens_out) = (0, 0);
         for ask in 0..ASKS_MAX {
@@ -106,11 +109,17 @@ impl Part {
                 break;
             }
         }
-        Ok(best.map(|best| Answer {
+        let best = best.ok_or_else(|| {
+            JobError::fail(
+                UNREADABLE,
+                format!("no answer for {} could be read", self.name),
+            )
+        })?;
+        Ok(Answer {
             tokens_in,
             tokens_out,
             ..best
-        }))
+        })
     }
 
     /// One generation. How long the prompt is in tokens is known to the engine alone: when prompt and

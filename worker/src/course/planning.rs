@@ -1,5 +1,6 @@
 //! From a brief to a plan: asks for the outline, in parts when one answer cannot hold it.
 
+use anyhow::Context;
 use models::{
     content::{Flag, Provenance},
     courses::{Brief, Course, Plan, PlannedLesson, PlannedModule},
@@ -37,12 +38,7 @@ pub(crate) async fn plan(course: &Course, model: &Loaded, run: &Run) -> Result<P
             tokens_in,
             tokens_out,
             ..
-        } = answer.ok_or_else(|| {
-            JobError::fail(
-                "outline_unreadable",
-                format!("no {} could be read", part.name),
-            )
-        })?;
+        } = answer;
         run.used(tokens_in, tokens_out);
         let draft = draft.tidied();
         match &mut whole {
@@ -54,8 +50,7 @@ pub(crate) async fn plan(course: &Course, model: &Loaded, run: &Run) -> Result<P
             }
         }
     }
-    let (outline, provenance) =
-        whole.ok_or_else(|| JobError::fail("outline_unreadable", "a course needs a lesson"))?;
+    let (outline, provenance) = whole.context("a course has at least one lesson")?;
     Ok(into_plan(outline, provenance, &course.brief.objectives))
 }
 

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::Handle;
 use crate::{
     course::{
-        ask::{Answer, Part},
+        ask::{Answer, Part, UNREADABLE},
         gates,
         lesson::{self, LessonDraft},
         limits::Limits,
@@ -110,11 +110,7 @@ impl Writing<'_> {
         };
         let gates =
             |draft: &LessonDraft| gates::lesson(&draft.clone().into_content(), &brief.topic);
-        let answer = self.answer("text", &part, gates).await?;
-        answer.ok_or_else(|| {
-            let detail = format!("no text of lesson {} could be read", self.lesson.ordinal);
-            JobError::fail("lesson_unreadable", detail)
-        })
+        self.answer("text", &part, gates).await
     }
 
     /// The quiz, or none: a lesson without questions is worth more than no lesson.
@@ -135,10 +131,13 @@ impl Writing<'_> {
             seed: self.seed(),
             round: self.round,
         };
-        self.answer("quiz", &part, |draft: &QuizDraft| {
-            gates::quiz(&self.shuffled(draft.clone()))
-        })
-        .await
+        let gates = |draft: &QuizDraft| gates::quiz(&self.shuffled(draft.clone()));
+        match self.answer("quiz", &part, gates).await {
+            Err(JobError::Fail {
+                code: UNREADABLE, ..
+            }) => Ok(None),
+            answer => Ok(Some(answer?)),
+        }
     }
 
     /// Asks for a part, unless an earlier attempt has the answer.
@@ -147,7 +146,7 @@ impl Writing<'_> {
         key: &str,
         part: &Part,
         gates: impl Fn(&T) -> Vec<models::content::Flag> + Send,
-    ) -> Result<Option<Answer<T>>, JobError>
+    ) -> Result<Answer<T>, JobError>
     where
         T: serde::Serialize + serde::de::DeserializeOwned,
     {
@@ -156,9 +155,7 @@ impl Writing<'_> {
             .run
             .checkpoint(key, &part.digest(&self.model), asking)
             .await?;
-        if let Some(answer) = &answer {
-            self.run.used(answer.tokens_in, answer.tokens_out);
-        }
+        self.run.used(answer.tokens_in, answer.tokens_out);
         Ok(answer)
     }
 

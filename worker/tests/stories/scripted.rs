@@ -14,18 +14,18 @@ use worker::Model;
 
 /// One ask, as the script sees it.
 #[derive(Debug, Clone)]
-pub struct Ask {
+pub(crate) struct Ask {
     /// `outline`, `lesson/2`, `quiz/2`.
-    pub part: String,
+    pub(crate) part: String,
     /// How many times this part was asked for before.
-    pub before: usize,
+    pub(crate) before: usize,
     /// How many asks of any part there were before.
-    pub asks: usize,
+    pub(crate) asks: usize,
 }
 
 /// What the model does with an ask.
 #[derive(Debug, Clone)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// A good answer, another one for every seed.
     Good,
     /// This answer.
@@ -43,7 +43,7 @@ pub enum Reply {
 type Script = Box<dyn Fn(&Ask) -> Reply + Send + Sync>;
 
 /// The model.
-pub struct Scripted {
+pub(crate) struct Scripted {
     info: ModelInfo,
     script: Script,
     asked: Mutex<HashMap<String, usize>>,
@@ -51,7 +51,7 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    pub fn new(script: impl Fn(&Ask) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(script: impl Fn(&Ask) -> Reply + Send + Sync + 'static) -> Self {
         let info = ModelInfo {
             id: "scripted".to_owned(),
             sha256: "0".repeat(64),
@@ -69,12 +69,15 @@ impl Scripted {
     }
 
     /// How often each part was asked for.
-    pub fn asked(&self) -> HashMap<String, usize> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn asked(&self) -> HashMap<String, usize> {
+        self.asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Waits until there were so many asks.
-    pub async fn reached(&self, asks: usize) {
+    pub(crate) async fn reached(&self, asks: usize) {
         let mut seen = self.asks.subscribe();
         // The sender lives as long as the model.
         let _ = seen.wait_for(|seen| *seen >= asks).await;
@@ -84,7 +87,11 @@ impl Scripted {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let asks = asked.values().sum();
         let count = asked.entry(part.to_owned()).or_default();
-        let ask = Ask { part: part.to_owned(), before: *count, asks };
+        let ask = Ask {
+            part: part.to_owned(),
+            before: *count,
+            asks,
+        };
         *count += 1;
         ask
     }
@@ -102,7 +109,9 @@ impl Model for Scripted {
             let text = match (self.script)(&ask) {
                 Reply::Good => good(&request),
                 Reply::Json(answer) => answer,
-                Reply::Cut => return Ok(generation("{\"summary\":\"Tid".to_owned(), Finish::Length)),
+                Reply::Cut => {
+                    return Ok(generation("{\"summary\":\"Tid".to_owned(), Finish::Length));
+                }
                 Reply::Hang => return std::future::pending().await,
                 Reply::Panic => panic!("the script panics"),
                 Reply::Fail => return Err(Error::Engine("the script fails".to_owned())),
@@ -113,7 +122,12 @@ impl Model for Scripted {
 }
 
 fn generation(text: String, finish: Finish) -> Generation {
-    Generation { tokens_in: 100, tokens_out: text.len() / 4, text, finish }
+    Generation {
+        tokens_in: 100,
+        tokens_out: text.len() / 4,
+        text,
+        finish,
+    }
 }
 
 /// Which part a prompt asks for.
@@ -125,8 +139,16 @@ fn part(prompt: &str) -> String {
     let number = |title: &str| title.rsplit(' ').next().unwrap_or_default().to_owned();
     match line(prompt, "Lesson: ") {
         Some(title) => format!("quiz/{}", number(title)),
-        None => format!("lesson/{}", number(line(prompt, "Objective: Explain step ").unwrap_or_default()
-            .split(' ').next().unwrap_or_default())),
+        None => format!(
+            "lesson/{}",
+            number(
+                line(prompt, "Objective: Explain step ")
+                    .unwrap_or_default()
+                    .split(' ')
+                    .next()
+                    .unwrap_or_default()
+            )
+        ),
     }
 }
 
@@ -146,14 +168,18 @@ fn good(request: &Request) -> Value {
 
 fn outline(topic: &str, request: &Request) -> Value {
     let schema = request.schema.clone().unwrap_or_default();
-    let modules = schema["properties"]["modules"]["prefixItems"].as_array().cloned();
+    let modules = schema["properties"]["modules"]["prefixItems"]
+        .as_array()
+        .cloned();
     let mut number = 0;
     let mut lesson = || {
         number += 1;
         json!({"title": format!("{topic} {number}"), "objective": format!("Explain step {number} of {topic}")})
     };
     let modules = modules.unwrap_or_default().into_iter().map(|module| {
-        let size = module["properties"]["lessons"]["minItems"].as_u64().unwrap_or(0);
+        let size = module["properties"]["lessons"]["minItems"]
+            .as_u64()
+            .unwrap_or(0);
         let lessons: Vec<Value> = (0..size).map(|_| lesson()).collect();
         json!({"title": format!("{topic} in {size} lessons"), "lessons": lessons})
     });
@@ -162,11 +188,16 @@ fn outline(topic: &str, request: &Request) -> Value {
 }
 
 /// A lesson that passes every gate.
-pub fn lesson(topic: &str, seed: u64) -> Value {
+pub(crate) fn lesson(topic: &str, seed: u64) -> Value {
     let say = |place: u64| sentence(seed, place);
     let sections: Vec<Value> = (0..3)
         .map(|number| {
-            let text = format!("{} {topic}: {} {}", "Look at", say(number), say(number + 10));
+            let text = format!(
+                "{} {topic}: {} {}",
+                "Look at",
+                say(number),
+                say(number + 10)
+            );
             json!({"heading": format!("Part {number}"), "text": text})
         })
         .collect();
@@ -184,7 +215,9 @@ fn quiz(topic: &str, seed: u64) -> Value {
     let items: Vec<Value> = (0..3)
         .map(|number| {
             let word = |place| word(seed, number * 10 + place);
-            let wrong: Vec<String> = (1..4).map(|place| format!("{} {place}", word(place))).collect();
+            let wrong: Vec<String> = (1..4)
+                .map(|place| format!("{} {place}", word(place)))
+                .collect();
             json!({
                 "question": format!("What about {topic} is {} in case {number}?", word(9)),
                 "answer": word(0),
@@ -204,7 +237,8 @@ fn sentence(seed: u64, place: u64) -> String {
 /// A word that nobody knows, drawn by seed and place.
 fn word(seed: u64, place: u64) -> String {
     const SYLLABLES: [&str; 16] = [
-        "ka", "lo", "mi", "ru", "ten", "so", "va", "ni", "po", "shi", "dar", "el", "qu", "fen", "ja", "wo",
+        "ka", "lo", "mi", "ru", "ten", "so", "va", "ni", "po", "shi", "dar", "el", "qu", "fen",
+        "ja", "wo",
     ];
     let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((seed, place));
     let syllable = |shift: u32| SYLLABLES[usize::try_from(hash >> shift & 15).unwrap_or(0)];

@@ -1,7 +1,5 @@
 //! A worker that can be killed, and what the stories look at.
 
-pub mod scripted;
-
 use std::{sync::Arc, time::Duration};
 
 use jobs::{
@@ -27,15 +25,15 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use worker::{Ctx, Models, WorkerConfig};
 
-use scripted::Scripted;
+use crate::scripted::Scripted;
 
 /// How long a story waits for anything: far longer than it takes.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// A short grace: stories about draining wait for it.
-pub const GRACE: Duration = Duration::from_millis(200);
+pub(crate) const GRACE: Duration = Duration::from_millis(200);
 
 /// A worker with a runtime, database connections and a bell of its own, as if it were a process.
-pub struct Worker {
+pub(crate) struct Worker {
     runtime: Runtime,
     stop: CancellationToken,
     running: JoinHandle<TestResult>,
@@ -43,9 +41,15 @@ pub struct Worker {
 
 impl Worker {
     /// Starts a worker and a relay on the database of the test.
-    pub fn start(test: &TestDb, model: &Arc<Scripted>, concurrency: usize) -> TestResult<Self> {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    pub(crate) fn start(
+        test: &TestDb,
+        model: &Arc<Scripted>,
+        concurrency: usize,
+    ) -> TestResult<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
         let stop = CancellationToken::new();
         let config = WorkerConfig {
             name: format!("test-{}", Uuid::now_v7()),
@@ -59,17 +63,26 @@ impl Worker {
             let bell = Bell::in_process();
             let relay = tokio::spawn(relay::run(db.clone(), bell.clone(), token.clone()));
             let model = Models::ready(model);
-            let ctx = Ctx { db: db.clone(), bell, model, health: Health::default() };
+            let ctx = Ctx {
+                db: db.clone(),
+                bell,
+                model,
+                health: Health::default(),
+            };
             worker::run(config, ctx, token).await?;
             relay.await?;
             db.close().await;
             Ok(())
         });
-        Ok(Self { runtime, stop, running })
+        Ok(Self {
+            runtime,
+            stop,
+            running,
+        })
     }
 
     /// Asks it to stop, and waits until it has.
-    pub async fn drain(self) -> TestResult {
+    pub(crate) async fn drain(self) -> TestResult {
         self.stop.cancel();
         let ended = timeout(PATIENCE, self.running).await;
         self.runtime.shutdown_background();
@@ -77,16 +90,18 @@ impl Worker {
     }
 
     /// Stops everything where it is: no drain, no last words.
-    pub fn kill(self) {
+    pub(crate) fn kill(self) {
         self.runtime.shutdown_background();
     }
 }
 
 /// Creates a course and the task that writes it, as the API does.
-pub async fn submit(db: &Db, brief: &Brief) -> TestResult<(CourseId, TaskId)> {
+pub(crate) async fn submit(db: &Db, brief: &Brief) -> TestResult<(CourseId, TaskId)> {
     let mut tx = db.begin().await?;
     let course = courses::create(&mut tx, OwnerId::LOCAL, brief, db.now()).await?;
-    let job = GenerateCourse { course_id: course.id };
+    let job = GenerateCourse {
+        course_id: course.id,
+    };
     let task = store::enqueue(&mut tx, &job, Options::by(OwnerId::LOCAL), db.now()).await?;
     courses::attach(&mut tx, course.id, task.id).await?;
     tx.commit().await?;
@@ -94,7 +109,7 @@ pub async fn submit(db: &Db, brief: &Brief) -> TestResult<(CourseId, TaskId)> {
 }
 
 /// Enqueues a job of its own.
-pub async fn enqueue<J: Job>(db: &Db, job: &J) -> TestResult<TaskId> {
+pub(crate) async fn enqueue<J: Job>(db: &Db, job: &J) -> TestResult<TaskId> {
     let mut tx = db.begin().await?;
     let task = store::enqueue(&mut tx, job, Options::by(OwnerId::LOCAL), db.now()).await?;
     tx.commit().await?;
@@ -102,17 +117,23 @@ pub async fn enqueue<J: Job>(db: &Db, job: &J) -> TestResult<TaskId> {
 }
 
 /// A brief with a seed, for so many lessons.
-pub fn brief(lessons: u8) -> Brief {
-    Brief { lessons, seed: Some(7), ..Brief::new("Tide pools") }
+pub(crate) fn brief(lessons: u8) -> Brief {
+    Brief {
+        lessons,
+        seed: Some(7),
+        ..Brief::new("Tide pools")
+    }
 }
 
 /// The task as it is.
-pub async fn task(db: &Db, id: TaskId) -> TestResult<Task> {
-    Ok(store::find(&mut *db.conn().await?, OwnerId::LOCAL, id).await?.ok_or("the task is gone")?)
+pub(crate) async fn task(db: &Db, id: TaskId) -> TestResult<Task> {
+    Ok(store::find(&mut db.conn().await?, OwnerId::LOCAL, id)
+        .await?
+        .ok_or("the task is gone")?)
 }
 
 /// Waits until the task is as it should be.
-pub async fn until(db: &Db, id: TaskId, wanted: impl Fn(&Task) -> bool) -> TestResult<Task> {
+pub(crate) async fn until(db: &Db, id: TaskId, wanted: impl Fn(&Task) -> bool) -> TestResult<Task> {
     let found = timeout(PATIENCE, async {
         loop {
             let task = task(db, id).await?;
@@ -129,33 +150,45 @@ pub async fn until(db: &Db, id: TaskId, wanted: impl Fn(&Task) -> bool) -> TestR
 }
 
 /// Waits until the task has ended.
-pub async fn ended(db: &Db, id: TaskId) -> TestResult<Task> {
+pub(crate) async fn ended(db: &Db, id: TaskId) -> TestResult<Task> {
     until(db, id, |task| task.state.is_done()).await
 }
 
 /// Makes every lease run out, as if the workers had been silent for long.
-pub async fn expire_leases(db: &Db) -> TestResult {
+pub(crate) async fn expire_leases(db: &Db) -> TestResult {
     let mut tx = db.begin().await?;
     let past = db.now() - chrono::TimeDelta::seconds(1);
-    sql!(tx, execute, "update tasks set lease_until = $1 where state = 'running'", past)?;
+    sql!(
+        tx,
+        execute,
+        "update tasks set lease_until = $1 where state = 'running'",
+        past
+    )?;
     tx.commit().await?;
     Ok(())
 }
 
 /// Makes every task that waits for a later time due.
-pub async fn make_due(db: &Db) -> TestResult {
+pub(crate) async fn make_due(db: &Db) -> TestResult {
     let mut tx = db.begin().await?;
     let past = db.now() - chrono::TimeDelta::seconds(1);
-    sql!(tx, execute, "update tasks set run_at = $1, rung_at = null where state = 'queued'", past)?;
+    sql!(
+        tx,
+        execute,
+        "update tasks set run_at = $1, rung_at = null where state = 'queued'",
+        past
+    )?;
     tx.commit().await?;
     Ok(())
 }
 
 /// The course as its readers export it.
-pub async fn document(db: &Db, id: CourseId) -> TestResult<String> {
+pub(crate) async fn document(db: &Db, id: CourseId) -> TestResult<String> {
     let mut conn = db.conn().await?;
     let course = courses::get_any(&mut conn, id).await?;
     let modules = modules::list(&mut conn, id).await?;
     let lessons = lessons::list(&mut conn, id).await?;
-    Ok(serde_json::to_string_pretty(&export::document(&course, &modules, &lessons))?)
+    Ok(serde_json::to_string_pretty(&export::document(
+        &course, &modules, &lessons,
+    ))?)
 }

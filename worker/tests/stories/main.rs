@@ -1,0 +1,7 @@
+//! Stories about the worker: a real database, a real runner, and a model that answers by a script.
+
+mod crash;
+mod pipeline;
+mod runner;
+mod scripted;
+mod support;
