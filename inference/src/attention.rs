@@ -1,50 +1,12 @@
-//! Attention with grouped heads, rotary positions, a window and a cache written in place.
+//! Attention with grouped heads, a window and a cache written in place.
 
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ops::{rms_norm, softmax_last_dim};
-use candle_nn::rotary_emb::rope;
 
 use crate::config::Config;
 use crate::kernels::Attend;
 use crate::matrix::Matrix;
-
-/// Cosines and sines of every position, shared by all layers of one kind.
-pub(crate) struct Rotation {
-    cos: Tensor,
-    sin: Tensor,
-}
-
-impl Rotation {
-    pub(crate) fn new(
-        theta: f64,
-        factor: f64,
-        head_width: usize,
-        positions: usize,
-        device: &Device,
-    ) -> Result<Self> {
-        let half = head_width / 2;
-        let exponents = Tensor::arange_step(0u32, to_u32(head_width), 2, &Device::Cpu)?;
-        // In f64 up to here: the angles of late positions amplify every rounding of a frequency.
-        let exponents = (exponents.to_dtype(DType::F64)? * (-theta.ln() / to_f64(head_width)))?;
-        let frequencies = (exponents.exp()? / factor)?.to_dtype(DType::F32)?;
-        let positions = Tensor::arange(0u32, to_u32(positions), &Device::Cpu)?;
-        let positions = positions.to_dtype(DType::F32)?.unsqueeze(1)?;
-        let angles = positions.broadcast_mul(&frequencies.reshape((1, half))?)?;
-        Ok(Self {
-            cos: angles.cos()?.to_device(device)?,
-            sin: angles.sin()?.to_device(device)?,
-        })
-    }
-
-    fn apply(&self, x: &Tensor, position: usize) -> Result<Tensor> {
-        let length = x.dim(2)?;
-        rope(
-            x,
-            &self.cos.narrow(0, position, length)?,
-            &self.sin.narrow(0, position, length)?,
-        )
-    }
-}
+use crate::rotation::Rotation;
 
 /// The keys and values of one layer, `(batch, kv heads, positions, head width)`.
 pub(crate) struct LayerCache {
@@ -242,14 +204,6 @@ fn join_heads(x: &Tensor) -> Result<Tensor> {
         return x.reshape((batch, 1, heads * width));
     }
     x.transpose(1, 2)?.reshape((batch, length, heads * width))
-}
-
-fn to_u32(size: usize) -> u32 {
-    u32::try_from(size).unwrap_or(u32::MAX)
-}
-
-fn to_f64(size: usize) -> f64 {
-    f64::from(to_u32(size))
 }
 
 #[expect(

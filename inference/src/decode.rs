@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 
-use crate::engine::{Finish, Generation, Request};
 use crate::error::{Error, Result};
 use crate::gemma::{Cache, Gemma};
 use crate::grammar::{Grammar, Grammars};
+use crate::request::{Finish, Generation, Request};
 use crate::sampler::Sampler;
 use crate::tokenizer::Tokenizer;
 

@@ -4,14 +4,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
 
 use crate::chat;
 use crate::decode::Decoder;
 use crate::device::Compute;
 use crate::error::{Error, Result};
 use crate::gemma::Gemma;
-use crate::sampler::Sampling;
+use crate::request::{Generation, ModelInfo, Request};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
 
@@ -48,62 +47,6 @@ impl Default for EngineConfig {
     }
 }
 
-/// What is loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelInfo {
-    /// Where it came from, as a person would name it.
-    pub id: String,
-    /// SHA-256 of the weights in hexadecimal.
-    pub sha256: String,
-    /// Positions that prompt and answer can use together.
-    pub context: usize,
-    /// Number of weights.
-    pub parameters: u64,
-    /// Number of tokens.
-    pub vocabulary: usize,
-    /// How most weights are stored, such as `q8_0`.
-    pub quantisation: String,
-}
-
-/// Something to be answered.
-#[derive(Debug, Clone, Default)]
-pub struct Request {
-    /// What the user says, without any template.
-    pub prompt: String,
-    /// The answer is a JSON document of this schema: compact, properties in the schema's order.
-    pub schema: Option<serde_json::Value>,
-    /// How tokens are picked.
-    pub sampling: Sampling,
-    /// The answer is cut off after so many tokens.
-    pub tokens_max: usize,
-    /// Ends the work between two tokens.
-    pub cancel: CancellationToken,
-    /// Gets the text piece by piece; a piece is dropped when the channel is full.
-    pub on_token: Option<mpsc::Sender<String>>,
-}
-
-/// An answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Generation {
-    /// The text of the answer.
-    pub text: String,
-    /// Tokens of the prompt, its template included.
-    pub tokens_in: usize,
-    /// Tokens of the answer.
-    pub tokens_out: usize,
-    /// Why it ended.
-    pub finish: Finish,
-}
-
-/// Why an answer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finish {
-    /// The model, or the grammar, was done.
-    Stop,
-    /// `tokens_max` was reached: the text may stop anywhere, also inside of a document.
-    Length,
-}
-
 /// A handle to the thread that owns a model; clones share it, and it ends with the last of them.
 #[derive(Clone)]
 pub struct Engine {
@@ -136,7 +79,7 @@ impl Engine {
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
         std::thread::Builder::new()
             .name("inference".into())
-            .spawn(move || serve(decoder, waiting, threads))
+            .spawn(move || on_pool(threads, || answer_all(decoder, waiting)))
             .map_err(|error| Error::Engine(format!("no thread could be started: {error}")))?;
         Ok(Self {
             info: Arc::new(info),
@@ -158,13 +101,19 @@ impl Engine {
     /// [`Error::TooLong`] before any work; [`Error::Overloaded`] when [`WAITING_MAX`] requests wait;
     /// [`Error::Schema`], [`Error::Cancelled`] and [`Error::Engine`].
     pub async fn generate(&self, request: Request) -> Result<Generation> {
+        let context = self.info.context;
+        // Cutting megabytes into tokens takes seconds; they cannot fit, whatever they are cut into.
+        let least = request.prompt.len() / self.tokenizer.bytes_max();
+        if least > context {
+            return Err(Error::TooLong {
+                tokens: least,
+                context,
+            });
+        }
         let prompt = chat::user_turn(&self.tokenizer, &request.prompt)?;
         let tokens = prompt.len().saturating_add(request.tokens_max);
-        if tokens > self.info.context {
-            return Err(Error::TooLong {
-                tokens,
-                context: self.info.context,
-            });
+        if tokens > context {
+            return Err(Error::TooLong { tokens, context });
         }
         let (reply, answer) = oneshot::channel();
         let cancel = request.cancel.clone();
@@ -260,16 +209,17 @@ fn threads_for_large(config: &EngineConfig) -> usize {
     threads
 }
 
-fn serve(decoder: Decoder, waiting: mpsc::Receiver<Job>, threads: usize) {
-    // This thread is the first of the pool, so that one thread needs no other to wait for.
+/// Runs `work` on a pool of `threads` threads, the first of which is the calling one: a model on one
+/// thread never waits for another.
+pub(crate) fn on_pool<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .use_current_thread()
         .build();
     match pool {
-        Ok(pool) => pool.install(|| answer_all(decoder, waiting)),
-        // Rayon's own pool will do.
-        Err(_) => answer_all(decoder, waiting),
+        Ok(pool) => pool.install(work),
+        // A thread that is in a pool already stays there.
+        Err(_) => work(),
     }
 }
 

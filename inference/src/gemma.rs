@@ -6,11 +6,12 @@
 use candle_core::{Device, Result, Tensor};
 use candle_nn::ops::rms_norm;
 
-use crate::attention::{Attention, LayerCache, Rotation, Span, to_f32};
+use crate::attention::{Attention, LayerCache, Span, to_f32};
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::error::{Error, Result as LyoResult};
 use crate::matrix::Matrix;
+use crate::rotation::Rotation;
 
 /// The weights of a model; immutable, so that many caches can be used with it.
 pub struct Gemma {

@@ -14,8 +14,9 @@ use hf_hub::progress::{DownloadEvent, ProgressEvent, ProgressHandler};
 use crate::error::{Error, Result};
 use crate::hub_api::{describe, failed, revision_info, unreachable};
 use crate::manifest::{Expected, Manifest};
+use crate::source::{FetchOptions, Progress};
 use crate::watch::watched;
-use crate::weights::{FetchOptions, Files, Progress, Weights, check_kind, digest};
+use crate::weights::{Files, Weights, check_kind, digest};
 
 /// A repository at a revision, and how to get at it.
 pub(crate) struct Place<'a> {

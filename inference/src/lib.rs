@@ -4,6 +4,7 @@
 //! [`Engine::generate`] turns a [`Request`] into text, held to a JSON schema if there is one.
 
 mod attention;
+pub mod bench;
 mod chat;
 mod checkpoint;
 mod config;
@@ -19,18 +20,25 @@ mod kernels;
 mod manifest;
 mod matrix;
 pub mod random;
+mod request;
+mod rotation;
 mod sampler;
 mod shards;
+mod source;
+mod splitmix;
 mod tokenizer;
+mod vocabulary;
 mod watch;
 mod weights;
 
 pub use checkpoint::Checkpoint;
 pub use config::Config;
 pub use device::Compute;
-pub use engine::{Engine, EngineConfig, Finish, Generation, ModelInfo, Request, WAITING_MAX};
+pub use engine::{Engine, EngineConfig, WAITING_MAX};
 pub use error::{Error, Result};
 pub use gemma::{Cache, Gemma};
+pub use request::{Finish, Generation, ModelInfo, Request};
 pub use sampler::Sampling;
+pub use source::{FetchOptions, Progress, Source};
 pub use tokenizer::Tokenizer;
-pub use weights::{FetchOptions, Progress, Source, Weights};
+pub use weights::Weights;

@@ -9,7 +9,7 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 
 use crate::error::{Error, Result};
-use crate::sampler::SplitMix64;
+use crate::splitmix::SplitMix64;
 use crate::tokenizer::{END_OF_TURN, START_OF_TURN};
 
 /// The sizes of a model to make up.
