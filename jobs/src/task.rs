@@ -26,6 +26,11 @@ impl Lease {
     pub const DURATION: Duration = Duration::from_secs(15);
     /// How often a worker renews its leases.
     pub const HEARTBEAT: Duration = Duration::from_secs(5);
+
+    /// Whether the task, as it is, runs under this lease.
+    pub(crate) fn holds(self, task: &Task) -> bool {
+        task.state == State::Running && task.lease() == self
+    }
 }
 
 /// How far a task is.

@@ -81,7 +81,9 @@ impl Db {
         Ok(db)
     }
 
-    /// Brings the tables up to date. Safe to call from several processes, and again.
+    /// Brings the tables up to date; again changes nothing.
+    ///
+    /// Takes a lock in PostgreSQL, so that several processes may start at once.
     pub async fn migrate(&self) -> Result<()> {
         match &self.pools {
             Pools::Postgres(pool) => MIGRATIONS.run(pool).await,

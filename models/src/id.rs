@@ -1,4 +1,4 @@
-//! Ids: one type a table, each a UUIDv7, so that they sort by the time they were made.
+//! Ids: one type a table, each a UUID of version 7, so that they sort by the time they were made.
 
 use uuid::Uuid;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use models::{
-    CourseId, Db, DbOptions, Error, OwnerId,
+    CourseId, Db, DbOptions, Error, Limit, OwnerId,
     courses::{self, Brief},
     on_both, sql,
     sql::{Ids, One},
@@ -25,7 +25,7 @@ on_both! {
         drop(tx);
 
         let mut conn = db.conn().await?;
-        let page = courses::list(&mut conn, OwnerId::LOCAL, None, Default::default()).await?;
+        let page = courses::list(&mut conn, OwnerId::LOCAL, None, Limit::default()).await?;
 
         assert!(page.items.is_empty());
         Ok(())

@@ -2,14 +2,14 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use models::{Error, OwnerId, Result, TaskId, Tx, sql};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{events, parent};
 use crate::{
-    job::{Definition, Job},
+    job::{Definition, Job, Queue},
     task::Task,
     word::{Priority, Reason},
 };
@@ -122,25 +122,25 @@ async fn one(
         .ok_or(Error::NotFound("task"))
 }
 
-/// A row as both databases read it out of JSON.
+/// A row as both databases read it out of JSON: ids without hyphens, times in the form that they
+/// have in SQLite, where they are compared as text.
 #[derive(Serialize)]
 struct Row {
-    #[serde(serialize_with = "hex")]
-    id: TaskId,
+    #[serde(skip)]
+    task: TaskId,
+    #[serde(skip)]
+    parent: Option<TaskId>,
+    id: String,
     kind: &'static str,
-    queue: &'static str,
+    queue: Queue,
     priority: i64,
-    #[serde(serialize_with = "hex")]
-    owner_id: OwnerId,
+    owner_id: String,
     payload: Value,
     attempts_max: u8,
     waiting_reason: Option<Reason>,
-    #[serde(serialize_with = "time")]
-    run_at: Option<DateTime<Utc>>,
-    #[serde(serialize_with = "time")]
-    expires_at: Option<DateTime<Utc>>,
-    #[serde(serialize_with = "hex_if_any")]
-    parent_id: Option<TaskId>,
+    run_at: String,
+    expires_at: Option<String>,
+    parent_id: Option<String>,
     child_key: Option<String>,
     subject: Option<String>,
     request_id: Option<String>,
@@ -172,19 +172,22 @@ impl Row {
                 "must be after the task may start",
             ));
         }
+        let task = TaskId::new();
         Ok(Self {
-            id: TaskId::new(),
+            task,
+            parent: options.parent,
+            id: hex(task),
             kind: definition.kind,
-            queue: definition.queue.as_str(),
+            queue: definition.queue,
             priority: options.priority as i64,
-            owner_id: options.owner,
+            owner_id: hex(options.owner),
             subject: (definition.subject)(&payload),
             payload,
             attempts_max,
             waiting_reason: (run_at > now).then_some(Reason::Scheduled),
-            run_at: Some(run_at),
-            expires_at: options.expires_at,
-            parent_id: options.parent,
+            run_at: text(run_at),
+            expires_at: options.expires_at.map(text),
+            parent_id: options.parent.map(hex),
             child_key: options.child_key,
             request_id: options.request_id,
             trace_id: options.trace_id,
@@ -201,7 +204,7 @@ async fn insert(tx: &mut Tx, rows: Vec<Row>, now: DateTime<Utc>) -> Result<Vec<T
     let mut inserted = inserted.into_iter().peekable();
     let mut tasks = Vec::with_capacity(rows.len());
     for row in &rows {
-        tasks.push(match inserted.next_if(|task| task.id == row.id) {
+        tasks.push(match inserted.next_if(|task| task.id == row.task) {
             Some(task) => task,
             None => sibling(tx, row).await?,
         });
@@ -255,27 +258,15 @@ async fn insert_rows(tx: &mut Tx, rows: &[Row], now: DateTime<Utc>) -> Result<Ve
 async fn sibling(tx: &mut Tx, row: &Row) -> Result<Task> {
     sql!(
         tx, fetch_optional Task,
-        "select * from tasks where parent_id = $1 and child_key = $2", row.parent_id, &row.child_key,
+        "select * from tasks where parent_id = $1 and child_key = $2", row.parent, &row.child_key,
     )?
     .ok_or(Error::NotFound("task"))
 }
 
-fn hex<S: Serializer, T: Copy + Into<Uuid>>(id: &T, serializer: S) -> Result<S::Ok, S::Error> {
-    let id: Uuid = (*id).into();
-    serializer.collect_str(&id.simple())
+fn hex(id: impl Into<Uuid>) -> String {
+    id.into().simple().to_string()
 }
 
-fn hex_if_any<S: Serializer>(id: &Option<TaskId>, serializer: S) -> Result<S::Ok, S::Error> {
-    match id {
-        Some(id) => hex(id, serializer),
-        None => serializer.serialize_none(),
-    }
-}
-
-/// The form that times have in SQLite, where they are compared as text.
-fn time<S: Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::AutoSi, false)),
-        None => serializer.serialize_none(),
-    }
+fn text(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, false)
 }

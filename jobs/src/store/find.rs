@@ -30,8 +30,12 @@ pub async fn find(conn: &mut Conn, owner: OwnerId, id: TaskId) -> Result<Option<
 
 /// A task whoever owns it, or `NotFound`: for those who work on it.
 pub async fn get(conn: &mut Conn, id: TaskId) -> Result<Task> {
-    sql!(conn, fetch_optional Task, "select * from tasks where id = $1", id)?
-        .ok_or(Error::NotFound("task"))
+    look(conn, id).await?.ok_or(Error::NotFound("task"))
+}
+
+/// The task as it is at the moment, if there is one.
+pub(super) async fn look(conn: &mut Conn, id: TaskId) -> Result<Option<Task>> {
+    sql!(conn, fetch_optional Task, "select * from tasks where id = $1", id)
 }
 
 /// The children of a task, in the order they were enqueued: for those who work on it.

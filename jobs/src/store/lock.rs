@@ -2,10 +2,7 @@
 
 use models::{Error, Result, TaskId, Tx, sql, sql::One};
 
-use crate::{
-    task::{Lease, Task},
-    word::State,
-};
+use crate::task::{Lease, Task};
 
 /// The task as it is, and stays until the transaction ends. Nothing when there is no such task.
 pub(super) async fn lock(tx: &mut Tx, id: TaskId) -> Result<Option<Task>> {
@@ -23,7 +20,7 @@ pub(super) async fn lock(tx: &mut Tx, id: TaskId) -> Result<Option<Task>> {
 pub(super) async fn held(tx: &mut Tx, lease: Lease) -> Result<Task> {
     lock(tx, lease.task_id)
         .await?
-        .filter(|task| task.state == State::Running && task.attempt == lease.attempt)
+        .filter(|task| lease.holds(task))
         .ok_or(Error::Lost)
 }
 

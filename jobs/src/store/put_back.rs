@@ -9,7 +9,7 @@ use sqlx::types::Json;
 use super::{Changed, attempts, end, events, find};
 use crate::{
     task::{Failure, Lease, Task, Wait},
-    word::{Ending, Reason, State},
+    word::{Ending, Reason},
 };
 
 /// `running` to `queued` until `run_at`, or to `failed` when its attempts are used up.
@@ -21,10 +21,10 @@ pub async fn retry(
     now: DateTime<Utc>,
 ) -> Result<Changed> {
     // Not locked: only whoever holds the lease changes these numbers.
-    let task = find::get(tx, lease.task_id).await?;
-    if task.lease() != lease || task.state != State::Running {
-        return Err(Error::Lost);
-    }
+    let task = find::look(tx, lease.task_id)
+        .await?
+        .filter(|task| lease.holds(task))
+        .ok_or(Error::Lost)?;
     if task.attempts_used() >= task.attempts_max && !task.cancel_requested {
         return end::fail(tx, lease, failure, now).await;
     }

@@ -86,14 +86,17 @@ async fn candidates(
 async fn take_back(db: &Db, lease: Lease, now: DateTime<Utc>) -> Result<Option<Changed>> {
     let mut tx = db.begin().await?;
     let mut others = Vec::new();
-    if find::get(&mut tx, lease.task_id).await?.cancel_requested {
+    if find::look(&mut tx, lease.task_id)
+        .await?
+        .is_some_and(|task| task.cancel_requested)
+    {
         // Before the task itself is locked. Right even if its worker speaks again meanwhile.
         others = cancel::children(&mut tx, lease.task_id, now).await?;
     }
     let silent = |lease_until| lease_until < now;
     let task = lock::lock(&mut tx, lease.task_id)
         .await?
-        .filter(|task| task.lease() == lease && task.lease_until.is_some_and(silent));
+        .filter(|task| lease.holds(task) && task.lease_until.is_some_and(silent));
     let Some(task) = task else { return Ok(None) };
     let mut changed = give_back(&mut tx, &task, now).await?;
     tx.commit().await?;
