@@ -14,13 +14,16 @@ use super::{
 };
 use crate::{error::JobError, model::Loaded};
 
-/// Asks for one part at most: a failed gate is a reason for one more, and then the author decides.
-const ASKS_MAX: u8 = 2;
 /// An answer that has less room than this share of what it may need is not begun.
 const ROOM_MIN: usize = 3;
 
 /// The code of a part whose every answer was cut off or had another form.
 pub(crate) const UNREADABLE: &str = "answer_unreadable";
+
+/// The later of two answers as it is: for parts that make sense only as a whole.
+pub(crate) fn later<T>(_best: Option<&T>, later: T) -> T {
+    later
+}
 
 /// Everything that decides what the model answers.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(crate) struct Part {
     pub(crate) schema: Value,
     pub(crate) sampling: sampling::Setting,
     pub(crate) tokens_max: usize,
+    /// How often it is asked for at most, each time with another seed.
+    pub(crate) asks_max: u8,
     /// The seed of the course.
     pub(crate) seed: u64,
     /// How often the part was written over.
@@ -71,19 +76,21 @@ impl Part {
         hex(&hash.finalize())
     }
 
-    /// Asks, and asks again with another seed when a gate fails.
+    /// Asks, and asks again with another seed while a gate fails.
     ///
-    /// The answer with the fewer findings is kept, the first of equals, and what was found goes to the
-    /// author. When no answer could be read, it fails with [`UNREADABLE`].
+    /// `join` makes one answer of the best so far and a later one; the result replaces the best when
+    /// the gates find less in it. What they still find goes to the author. When no answer could be
+    /// read at all, it fails with [`UNREADABLE`].
     pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         model: &Loaded,
         cancel: &CancellationToken,
+        join: impl Fn(Option<&T>, T) -> T + Send,
         gates: impl Fn(&T) -> Vec<Flag> + Send,
     ) -> Result<Answer<T>, JobError> {
         let mut best: Option<Answer<T>> = None;
         let (mut tokens_in, mut tokens_out) = (0, 0);
-        for ask in 0..ASKS_MAX {
+        for ask in 0..self.asks_max {
             let seed = seeds::of(self.seed, &self.name, self.round, ask);
             let generation = self.generate(model, cancel, seed).await?;
             tokens_in += count(generation.tokens_in);
@@ -91,7 +98,9 @@ impl Part {
             let Some(draft) = self.read::<T>(&generation) else {
                 continue;
             };
+            let draft = join(best.as_ref().map(|best| &best.draft), draft);
             let flags = gates(&draft);
+            let passed = flags.is_empty();
             if best
                 .as_ref()
                 .is_none_or(|best| flags.len() < best.flags.len())
@@ -105,16 +114,12 @@ impl Part {
                     tokens_out: 0,
                 });
             }
-            if best.as_ref().is_some_and(|best| best.flags.is_empty()) {
+            if passed {
                 break;
             }
         }
-        let best = best.ok_or_else(|| {
-            JobError::fail(
-                UNREADABLE,
-                format!("no answer for {} could be read", self.name),
-            )
-        })?;
+        let unreadable = || format!("no answer for {} could be read", self.name);
+        let best = best.ok_or_else(|| JobError::fail(UNREADABLE, unreadable()))?;
         Ok(Answer {
             tokens_in,
             tokens_out,

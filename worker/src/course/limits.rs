@@ -30,6 +30,9 @@ pub(crate) struct Limits {
     pub(crate) outline_planned: bool,
     /// Lessons that one ask for an outline plans; a longer course is planned in several.
     pub(crate) lessons_per_ask: usize,
+    /// How often a part is asked for while a gate fails. A small model fails more often, and an ask of
+    /// it costs a second.
+    pub(crate) asks_max: u8,
     /// Tokens of the longest answer, when the prompt leaves room for it.
     pub(crate) answer_tokens: usize,
 }
@@ -62,6 +65,7 @@ impl Limits {
             outline_notes: 300,
             outline_objectives: 400,
             outline_planned: false,
+            asks_max: 4,
             lessons_per_ask: 12,
             answer_tokens: context * 3 / 4,
         }
@@ -83,6 +87,7 @@ impl Limits {
             outline_notes: 600,
             outline_objectives: 2_000,
             outline_planned: true,
+            asks_max: 2,
             lessons_per_ask: if context < 2 * CONTEXT_LARGE { 20 } else { 30 },
             answer_tokens: (context / 2).min(6_144),
         }

@@ -7,7 +7,7 @@ use models::{
 };
 
 use super::{
-    ask::{Answer, Part},
+    ask::{Answer, Part, later},
     gates::flag,
     limits::Limits,
     outline::{self, OutlineDraft},
@@ -28,7 +28,7 @@ pub(crate) async fn plan(course: &Course, model: &Loaded, run: &Run) -> Result<P
         let planned = whole.as_ref().map(|(outline, _)| outline);
         let part = part(course, &limits, number, size, planned)?;
         let gates = |draft: &OutlineDraft| gates(draft, planned, &course.brief.topic);
-        let asking = part.ask(model, run.cancelled(), gates);
+        let asking = part.ask(model, run.cancelled(), later, gates);
         let answer = run
             .checkpoint(&part.name, &part.digest(model), asking)
             .await?;
@@ -83,6 +83,7 @@ fn part(
         schema: outline::schema(lessons, limits),
         sampling: sampling::OUTLINE,
         tokens_max: limits.answer_tokens,
+        asks_max: limits.asks_max,
         seed: course.seed.into(),
         round: 1,
     })

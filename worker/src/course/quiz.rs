@@ -1,5 +1,7 @@
 //! The quiz of a lesson as the model writes it, and the multiple-choice items it becomes.
 
+use std::collections::HashSet;
+
 use models::content::{Choice, Content, Item, ItemKind, Quiz};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,12 +11,14 @@ use super::{
     limits::Limits,
     schema::{list, object, text},
     seeds,
-    text::{cut, shared_words, tidy},
+    text::{cut, ends_sentence, normalise, shared_words, tidy},
 };
 
 /// Questions of a quiz, and wrong answers of a question: what the prompt asks for.
 pub(crate) const ITEMS: usize = 3;
 pub(crate) const WRONG: usize = 3;
+/// Wrong answers that a question must have to be worth asking: repeated ones are left out.
+const WRONG_MIN: usize = 2;
 /// Percent of right answers that passes a quiz: two of three.
 const PASSING_GRADE: u8 = 66;
 
@@ -50,6 +54,21 @@ pub(crate) fn prompt_text(content: &Content, limits: &Limits) -> String {
 }
 
 impl QuizDraft {
+    /// The questions of both answers that are worth asking, the first of equal ones, no more than asked for.
+    ///
+    /// Questions stand alone, so one bad question is no reason to throw the others away.
+    pub(crate) fn joined(best: Option<&Self>, later: Self) -> Self {
+        let earlier = best.into_iter().flat_map(|best| best.items.iter().cloned());
+        let mut stems = HashSet::new();
+        let items = earlier
+            .chain(later.items)
+            .filter_map(ItemDraft::worth_asking);
+        let items = items.filter(|item| stems.insert(normalise(&item.question)));
+        Self {
+            items: items.take(ITEMS).collect(),
+        }
+    }
+
     /// The quiz, with the right answer of each item in a place drawn by `seed`.
     ///
     /// Every item is tied to the objective it tests: of those with the fewest items so far, the one it
@@ -60,7 +79,8 @@ impl QuizDraft {
         for (number, draft) in self.items.into_iter().enumerate() {
             let objective = objective_of(&draft, objectives, &tested);
             tested[objective] += 1;
-            items.push(draft.into_item(objective, seeds::place(seed, number, WRONG + 1)));
+            let places = draft.wrong.len() + 1;
+            items.push(draft.into_item(objective, seeds::place(seed, number, places)));
         }
         Quiz {
             passing_grade: PASSING_GRADE,
@@ -70,6 +90,15 @@ impl QuizDraft {
 }
 
 impl ItemDraft {
+    /// The question without repeated options, if it is finished and enough of them are left.
+    fn worth_asking(mut self) -> Option<Self> {
+        let mut options = HashSet::from([normalise(&self.answer)]);
+        self.wrong.retain(|wrong| options.insert(normalise(wrong)));
+        let enough = self.wrong.len() >= WRONG_MIN && !options.contains("");
+        (enough && ends_sentence(&self.question) && ends_sentence(&self.explanation))
+            .then_some(self)
+    }
+
     fn into_item(self, objective: usize, place: usize) -> Item {
         let wrong = self.wrong.iter().map(|text| Choice {
             text: tidy(text),
@@ -171,5 +200,37 @@ pub(crate) mod tests {
         assert_eq!(tested[2], 1, "the question about the trial tests the trial");
         tested.sort_unstable();
         assert_eq!(tested, [0, 1, 2]);
+    }
+
+    #[test]
+    fn good_questions_of_two_answers_make_one_quiz() {
+        let mut first = good("tides");
+        first.items[0].wrong = ["One part", "one part!", "Parts that work together"]
+            .map(str::to_owned)
+            .to_vec();
+        first.items[1].wrong[1] = first.items[1].wrong[0].clone();
+        let first = QuizDraft::joined(None, first);
+        assert_eq!(first.items.len(), 2, "one has a single wrong answer left");
+        assert_eq!(
+            first.items[0].wrong.len(),
+            2,
+            "one wrong answer stood there twice"
+        );
+
+        let whole = QuizDraft::joined(Some(&first), good("tides"));
+
+        let stems: Vec<&str> = whole
+            .items
+            .iter()
+            .map(|item| item.question.as_str())
+            .collect();
+        assert_eq!(
+            stems,
+            [
+                "What matters most?",
+                "What shows a mistake early?",
+                "What has tides?"
+            ]
+        );
     }
 }

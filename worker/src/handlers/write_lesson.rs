@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use jobs::{Progress, kinds::WriteLesson};
 use models::{
     LessonId, Tx,
-    content::{Content, Quiz},
+    content::{Content, Flag, Provenance, Quiz},
     courses::{self, Course},
     lessons::{self, Lesson, Status, Written},
 };
@@ -13,7 +13,7 @@ use serde_json::json;
 use super::Handle;
 use crate::{
     course::{
-        ask::{Answer, Part, UNREADABLE},
+        ask::{Answer, Part, UNREADABLE, later},
         gates,
         lesson::{self, LessonDraft},
         limits::Limits,
@@ -105,12 +105,13 @@ impl Writing<'_> {
             schema: lesson::schema(&self.limits),
             sampling: sampling::LESSON,
             tokens_max: self.limits.answer_tokens,
+            asks_max: self.limits.asks_max,
             seed: self.seed(),
             round: self.round,
         };
         let gates =
             |draft: &LessonDraft| gates::lesson(&draft.clone().into_content(), &brief.topic);
-        self.answer("text", &part, gates).await
+        self.answer("text", &part, later, gates).await
     }
 
     /// The quiz, or none: a lesson without questions is worth more than no lesson.
@@ -128,11 +129,12 @@ impl Writing<'_> {
             schema: quiz::schema(&self.limits),
             sampling: sampling::QUIZ,
             tokens_max: self.limits.answer_tokens,
+            asks_max: self.limits.asks_max,
             seed: self.seed(),
             round: self.round,
         };
         let gates = |draft: &QuizDraft| gates::quiz(&self.shuffled(draft.clone()));
-        match self.answer("quiz", &part, gates).await {
+        match self.answer("quiz", &part, QuizDraft::joined, gates).await {
             Err(JobError::Fail {
                 code: UNREADABLE, ..
             }) => Ok(None),
@@ -145,12 +147,13 @@ impl Writing<'_> {
         &self,
         key: &str,
         part: &Part,
-        gates: impl Fn(&T) -> Vec<models::content::Flag> + Send,
+        join: impl Fn(Option<&T>, T) -> T + Send,
+        gates: impl Fn(&T) -> Vec<Flag> + Send,
     ) -> Result<Answer<T>, JobError>
     where
         T: serde::Serialize + serde::de::DeserializeOwned,
     {
-        let asking = part.ask(&self.model, self.run.cancelled(), gates);
+        let asking = part.ask(&self.model, self.run.cancelled(), join, gates);
         let answer = self
             .run
             .checkpoint(key, &part.digest(&self.model), asking)
@@ -166,9 +169,11 @@ impl Writing<'_> {
         quiz: Option<Answer<QuizDraft>>,
     ) -> Written {
         let mut flags = text.flags;
+        let mut provenance = text.provenance;
         let quiz = match quiz {
             Some(answer) => {
                 flags.extend(answer.flags);
+                note_quiz(&mut provenance, &answer.provenance);
                 self.shuffled(answer.draft)
             }
             None => {
@@ -185,7 +190,7 @@ impl Writing<'_> {
             content,
             quiz,
             flags,
-            provenance: text.provenance,
+            provenance,
             status,
         }
     }
@@ -205,6 +210,20 @@ impl Writing<'_> {
     fn seed(&self) -> u64 {
         self.course.seed.into()
     }
+}
+
+/// A lesson has one provenance: that of its text, with what is different about its quiz.
+fn note_quiz(lesson: &mut Provenance, quiz: &Provenance) {
+    lesson.tokens_in += quiz.tokens_in;
+    lesson.tokens_out += quiz.tokens_out;
+    lesson.params.extend([
+        ("quiz_prompt_id".to_owned(), quiz.prompt_id.as_str().into()),
+        (
+            "quiz_prompt_sha256".to_owned(),
+            quiz.prompt_sha256.as_str().into(),
+        ),
+        ("quiz_seed".to_owned(), quiz.seed.into()),
+    ]);
 }
 
 /// Lets readers see that the lesson is being written.
