@@ -2,6 +2,7 @@
 
 mod again;
 mod arrows;
+mod crowd;
 mod enqueue;
 mod families;
 mod find;
