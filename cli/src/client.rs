@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use reqwest::{
     Method, RequestBuilder, Response, StatusCode,
     header::{ETAG, IF_NONE_MATCH},
@@ -99,6 +100,8 @@ pub(crate) struct Task {
     pub done: bool,
     /// How far it is.
     pub progress: Progress,
+    /// When it will probably end, once it has some speed.
+    pub eta: Option<Eta>,
     /// Why nothing happens, while nothing happens.
     pub waiting: Option<Waiting>,
     /// Why it failed, or why it is being tried again.
@@ -117,6 +120,17 @@ pub(crate) struct Progress {
     pub percent: f64,
     /// What is being done, for people.
     pub message: Option<String>,
+    /// How many parts are done.
+    pub completed: Option<u64>,
+    /// How many parts there are.
+    pub total: Option<u64>,
+}
+
+/// When a task will probably end.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Eta {
+    /// As likely earlier as later.
+    pub p50: DateTime<Utc>,
 }
 
 /// Why a task waits.

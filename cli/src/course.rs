@@ -17,7 +17,7 @@ const INTERRUPTED: u8 = 130;
 
 /// What to write, and where to.
 #[derive(Clone, Debug, Args)]
-pub struct CourseArgs {
+pub(crate) struct CourseArgs {
     /// What the course is about, for example "Tide pools".
     #[arg(required_unless_present = "resume")]
     topic: Option<String>,
@@ -157,7 +157,7 @@ async fn write(
             .ask(system, async |client| client.json(&path).await)
             .await?;
         display.lessons(&outline);
-        display.progress(seen.task.progress.percent, &message(&seen.task));
+        display.progress(&seen.task);
         if seen.task.done {
             break outline;
         }
@@ -182,21 +182,6 @@ async fn write(
         elapsed: started.elapsed(),
         files,
     })
-}
-
-/// What is being done, or why nothing is: a task that is tried again says what went wrong.
-fn message(task: &Task) -> String {
-    let backoff = task
-        .waiting
-        .as_ref()
-        .is_some_and(|waiting| waiting.reason == "backoff");
-    if let (true, Some(error)) = (backoff, &task.error) {
-        return format!("Trying again soon: {error}");
-    }
-    task.progress
-        .message
-        .clone()
-        .unwrap_or_else(|| task.state.clone())
 }
 
 fn check_success(task: &Task) -> anyhow::Result<()> {
@@ -261,18 +246,5 @@ mod tests {
         assert!(parse(&[]).is_err());
         assert!(parse(&["Tides", "--resume"]).is_err());
         assert!(parse(&["--resume"]).is_ok());
-    }
-
-    #[test]
-    fn a_task_that_is_tried_again_says_what_went_wrong() {
-        let task: Task = serde_json::from_value(json!({
-            "id": "1", "state": "queued", "done": false, "links": {"subject": null},
-            "progress": {"percent": 3.0, "message": "Writing the outline"},
-            "waiting": {"reason": "backoff"},
-            "error": {"code": "model_unavailable", "detail": "no such file"},
-        }))
-        .expect("it is the contract's task");
-
-        assert_eq!(message(&task), "Trying again soon: no such file");
     }
 }

@@ -1,7 +1,7 @@
 //! `lyo dev`: the whole system in one process.
 
 use std::{
-    io::ErrorKind,
+    io::{ErrorKind, Write, stdout},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     process::ExitCode,
 };
@@ -25,7 +25,7 @@ const PORTS_TRIED: u16 = 20;
 
 /// Where to listen, and what to run.
 #[derive(Clone, Debug, Args)]
-pub struct DevArgs {
+pub(crate) struct DevArgs {
     /// The address to listen on. Until there are accounts, it is this machine's own.
     #[arg(long, value_name = "ADDRESS", env = "HOST", default_value_t = Ipv4Addr::LOCALHOST.into())]
     host: IpAddr,
@@ -55,7 +55,12 @@ pub(crate) async fn run(args: &DevArgs) -> anyhow::Result<ExitCode> {
     let listener = bind(args.host, args.port).await?;
     let mut system = Embedded::start(&args.system, listener).await?;
     lock.announce(system.address)?;
-    println!("{}", welcome(system.address, &folder.display().to_string()));
+    // Whoever started it may have stopped listening: that is no reason to stop serving.
+    let _ = writeln!(
+        stdout(),
+        "{}",
+        welcome(system.address, &folder.display().to_string())
+    );
     let ended = tokio::select! {
         stopped = signal::stop() => stopped.map_err(Into::into),
         failure = system.failed() => Err(failure),

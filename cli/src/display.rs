@@ -3,12 +3,17 @@
 use std::{
     collections::BTreeSet,
     io::{IsTerminal, stderr},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
+
+use chrono::{DateTime, Utc};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::outline::{Lesson, Outline};
+use crate::{
+    client::Task,
+    outline::{Lesson, Outline},
+};
 
 /// How often the spinner turns.
 const TICK: Duration = Duration::from_millis(120);
@@ -37,23 +42,25 @@ impl Display {
         }
     }
 
-    /// Shows how far the course is and what is being done.
-    pub(crate) fn progress(&mut self, percent: f64, message: &str) {
+    /// Shows how far the task is and what is being done.
+    pub(crate) fn progress(&mut self, task: &Task) {
+        let percent = task.progress.percent.clamp(0.0, 100.0);
+        let message = plain(&message(task));
         match &self.bar {
             Some(bar) => {
                 #[expect(
                     clippy::cast_possible_truncation,
                     clippy::cast_sign_loss,
-                    reason = "0 to 100"
+                    reason = "from 0 to 100"
                 )]
-                bar.set_position(percent.clamp(0.0, 100.0) as u64);
-                bar.set_message(plain(message));
+                bar.set_position(percent as u64);
+                bar.set_message(format!("{message}{}{}", parts(task), time_left(task)));
             }
             // Lines are for logs: the same message is not worth a second one.
-            None if self.message != message => eprintln!("{percent:3.0} %  {}", plain(message)),
+            None if self.message != message => eprintln!("{percent:3.0} %  {message}"),
             None => {}
         }
-        message.clone_into(&mut self.message);
+        self.message = message;
     }
 
     /// Shows each lesson once, when nobody works on it any more.
@@ -81,6 +88,39 @@ impl Display {
     }
 }
 
+/// What is being done, or why nothing is: a task that is tried again says what went wrong.
+fn message(task: &Task) -> String {
+    let backoff = task
+        .waiting
+        .as_ref()
+        .is_some_and(|waiting| waiting.reason == "backoff");
+    if let (true, Some(error)) = (backoff, &task.error) {
+        return format!("Trying again soon: {error}");
+    }
+    match (&task.progress.message, task.state.as_str()) {
+        (Some(message), _) => message.clone(),
+        (None, "queued") => "Waiting for a worker".to_owned(),
+        (None, "running") => "Starting".to_owned(),
+        (None, state) => state.to_owned(),
+    }
+}
+
+fn parts(task: &Task) -> String {
+    match (task.progress.completed, task.progress.total) {
+        (Some(completed), Some(total)) => format!(" ({completed} of {total})"),
+        _ => String::new(),
+    }
+}
+
+fn time_left(task: &Task) -> String {
+    let now = DateTime::<Utc>::from(SystemTime::now());
+    let left = task.eta.as_ref().map(|eta| (eta.p50 - now).num_seconds());
+    match left {
+        Some(seconds @ 1..) => format!(", about {seconds} s left"),
+        _ => String::new(),
+    }
+}
+
 fn lesson_line(lesson: &Lesson) -> String {
     let (mark, note) = match lesson.status.as_str() {
         "ready" => ('✓', ""),
@@ -101,6 +141,8 @@ pub(crate) fn plain(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -125,5 +167,18 @@ mod tests {
     #[test]
     fn what_a_model_wrote_cannot_steer_the_terminal() {
         assert_eq!(plain("a\u{1b}[2Jb\nc"), "a [2Jb c");
+    }
+
+    #[test]
+    fn a_task_that_is_tried_again_says_what_went_wrong() {
+        let task: Task = serde_json::from_value(json!({
+            "id": "1", "state": "queued", "done": false, "links": {"subject": null},
+            "progress": {"percent": 3.0, "message": "Writing the outline"},
+            "waiting": {"reason": "backoff"},
+            "error": {"code": "model_unavailable", "detail": "no such file"},
+        }))
+        .expect("it is the contract's task");
+
+        assert_eq!(message(&task), "Trying again soon: no such file");
     }
 }

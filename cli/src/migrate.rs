@@ -6,7 +6,7 @@ use platform::config::{DataArgs, DatabaseArgs};
 
 /// Which database to migrate.
 #[derive(Clone, Debug, Args)]
-pub struct MigrateArgs {
+pub(crate) struct MigrateArgs {
     #[command(flatten)]
     database: DatabaseArgs,
     #[command(flatten)]

@@ -161,24 +161,27 @@ impl Http {
         wanted: impl Fn(&Value) -> bool,
     ) -> anyhow::Result<Value> {
         let began = Instant::now();
-        let mut wait = 0;
+        let mut etag = String::new();
         loop {
-            let request = self
-                .request(Method::GET, path)
-                .header("Prefer", format!("wait={wait}"));
-            let answer = send(request).await?;
-            ensure!(answer.status == StatusCode::OK, "{path}: {answer:?}");
-            if wanted(&answer.body) {
-                return Ok(answer.body);
+            let request = self.request(Method::GET, path).header("Prefer", "wait=2");
+            let answer = send(request.header("If-None-Match", &etag)).await?;
+            if answer.status != StatusCode::NOT_MODIFIED {
+                ensure!(answer.status == StatusCode::OK, "{path}: {answer:?}");
+                if wanted(&answer.body) {
+                    return Ok(answer.body);
+                }
+                answer
+                    .header("etag")
+                    .unwrap_or_default()
+                    .clone_into(&mut etag);
             }
             ensure!(
                 began.elapsed() < PATIENCE,
                 "{path} is still {}",
                 answer.body
             );
-            wait = 2;
             // A resource that cannot be long-polled answers at once.
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 

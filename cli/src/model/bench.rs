@@ -1,15 +1,83 @@
 //! `lyo model bench`: what this machine can do.
 
+use std::{num::NonZero, path::PathBuf};
+
+use anyhow::{Context, ensure};
 use clap::Args;
+use inference::bench::{Case, Measured, measure};
+use tokio::{process::Command, task::spawn_blocking};
 
 /// What to measure.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct BenchArgs {}
+pub(crate) struct BenchArgs {
+    /// Measure only this case, for example "270M q8_0" [default: all, one process each]
+    #[arg(long, value_name = "CASE")]
+    case: Option<String>,
 
-/// Measures and prints a table.
+    /// Where to put the models while they are measured: up to 1.1 GB [default: the system's]
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+
+    /// Threads that compute [default: one a core]
+    #[arg(long, value_name = "NUMBER", env = "LYO_THREADS")]
+    threads: Option<usize>,
+}
+
+/// Measures and prints one line a case.
 ///
 /// # Errors
 /// When a model cannot be made or run.
-pub(super) fn run(_args: &BenchArgs) -> anyhow::Result<()> {
-    anyhow::bail!("not measured yet")
+pub(super) async fn run(args: &BenchArgs) -> anyhow::Result<()> {
+    let Some(name) = &args.case else {
+        return each_alone(args).await;
+    };
+    let case = Case::ALL.into_iter().find(|case| case.to_string() == *name);
+    let case = case.with_context(|| format!("there is no case {name}, but {}", names()))?;
+    let folder = args.folder.clone().unwrap_or_else(std::env::temp_dir);
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = args.threads.unwrap_or(cores);
+    let measured = spawn_blocking(move || measure(case, &folder, threads)).await??;
+    println!("{name}: {}", describe(&measured));
+    Ok(())
+}
+
+/// Memory that one case gave back would be used by the next, unseen: each has its own process.
+async fn each_alone(args: &BenchArgs) -> anyhow::Result<()> {
+    for case in Case::ALL {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["model", "bench", "--case", &case.to_string()]);
+        if let Some(folder) = &args.folder {
+            command.arg("--folder").arg(folder);
+        }
+        if let Some(threads) = args.threads {
+            command.args(["--threads", &threads.to_string()]);
+        }
+        ensure!(
+            command.status().await?.success(),
+            "{case} could not be measured"
+        );
+    }
+    Ok(())
+}
+
+fn names() -> String {
+    Case::ALL.map(|case| case.to_string()).join(", ")
+}
+
+fn describe(measured: &Measured) -> String {
+    let mb = |bytes: u64| bytes / 1_000_000;
+    let memory = measured.memory_bytes.map_or_else(
+        || "memory unknown".to_owned(),
+        |bytes| {
+            let percent = (bytes * 100).checked_div(measured.file_bytes).unwrap_or(0);
+            format!("memory {} MB ({percent} % of the file)", mb(bytes))
+        },
+    );
+    format!(
+        "prompt {:.1} tokens/s, answer {:.1} tokens/s, load {:.2} s, file {} MB, {memory}",
+        measured.prompt_tokens_per_second,
+        measured.answer_tokens_per_second,
+        measured.load.as_secs_f64(),
+        mb(measured.file_bytes),
+    )
 }

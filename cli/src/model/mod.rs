@@ -37,6 +37,6 @@ pub(crate) async fn run(command: ModelCommand) -> anyhow::Result<()> {
     match command {
         ModelCommand::Pull(choice) => pull::pull(&choice).await.map(|_| ()),
         ModelCommand::Info(choice) => info::info(&choice).await,
-        ModelCommand::Bench(args) => bench::run(&args),
+        ModelCommand::Bench(args) => bench::run(&args).await,
     }
 }

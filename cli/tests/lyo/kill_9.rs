@@ -1,11 +1,12 @@
 //! `kill -9` at random moments of a course changes nothing of the course.
 
-mod process;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use std::{path::Path, time::Duration, time::Instant};
-
+use crate::process::{Dev, PATIENCE};
 use anyhow::ensure;
-use process::Dev;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -94,7 +95,7 @@ async fn at_work(dev: &Dev, task: &str) -> anyhow::Result<()> {
         {
             return Ok(());
         }
-        ensure!(began.elapsed() < process::PATIENCE, "nothing runs");
+        ensure!(began.elapsed() < PATIENCE, "nothing runs");
         sleep(Duration::from_millis(50)).await;
     }
 }

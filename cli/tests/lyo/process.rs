@@ -9,8 +9,8 @@ use std::{
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
     time::sleep,
 };
 
@@ -39,6 +39,8 @@ pub(crate) fn lyo(data: &Path) -> Command {
 pub(crate) struct Dev {
     pub(crate) base: String,
     child: Child,
+    /// Held open: a closed pipe would end the process at its next word.
+    _output: Lines<BufReader<ChildStdout>>,
     http: reqwest::Client,
 }
 
@@ -49,11 +51,8 @@ impl Dev {
         command.args(["dev", "--port", "0"]).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let output = child.stdout.take().context("the output is piped")?;
-        let line = BufReader::new(output)
-            .lines()
-            .next_line()
-            .await?
-            .unwrap_or_default();
+        let mut output = BufReader::new(output).lines();
+        let line = output.next_line().await?.unwrap_or_default();
         let base = line
             .strip_prefix("Lyo runs at ")
             .with_context(|| format!("it says {line:?}"))?;
@@ -64,6 +63,7 @@ impl Dev {
         Ok(Self {
             base: base.to_owned(),
             child,
+            _output: output,
             http,
         })
     }

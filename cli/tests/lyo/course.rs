@@ -1,10 +1,8 @@
 //! The first command of the README, on an empty data folder.
 
-mod process;
-
 use std::fs;
 
-use process::{Dev, lyo};
+use crate::process::{Dev, lyo};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -24,9 +22,13 @@ async fn a_topic_becomes_the_files_of_a_course() -> anyhow::Result<()> {
     );
     assert!(output.status.success(), "{stdout}{stderr}");
     assert!(stdout.contains("tide-pools.md"), "{stdout}");
-    assert!(
-        stderr.contains("Lesson") || stderr.contains('✓'),
-        "no progress was shown: {stderr}"
+    let landed = stderr
+        .lines()
+        .filter(|line| line.starts_with("  ✓ ") || line.starts_with("  ! "));
+    assert_eq!(
+        landed.count(),
+        6,
+        "each lesson is shown as it lands: {stderr}"
     );
     let markdown = fs::read_to_string(out.path().join("tide-pools.md"))?;
     assert!(markdown.to_lowercase().contains("tide pools"), "{markdown}");

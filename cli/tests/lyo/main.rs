@@ -1,0 +1,5 @@
+//! The real `lyo` binary, run as people run it.
+
+mod course;
+mod kill_9;
+mod process;
