@@ -5,9 +5,9 @@
 
 use chrono::{DateTime, Utc};
 use jobs::{
-    Progress, Wait,
+    Definition, Progress, Wait,
     kinds::{GenerateCourse, WriteLesson},
-    store::{self, Options, checkpoint},
+    store::{self, New, Options, checkpoint},
 };
 use models::{
     Tx,
@@ -27,6 +27,7 @@ use crate::{
     run::Run,
 };
 
+const LESSON: &Definition = &Definition::of::<WriteLesson>();
 /// How the percent of a course is shared out: outline, lessons with their quizzes, review.
 const PERCENT_OUTLINE: f64 = 15.0;
 const PERCENT_LESSONS: f64 = 90.0;
@@ -96,38 +97,50 @@ impl Work<'_> {
         let mut tx = self.run.begin().await?;
         courses::plan(&mut tx, self.course.id, &plan, now).await?;
         let lessons = lessons::list(&mut tx, self.course.id).await?;
-        self.spawn(&mut tx, lessons.iter(), 1, now).await?;
-        tx.commit().await?;
+        self.spawn(tx, lessons.iter(), 1, now).await?;
         Ok(wait(PERCENT_OUTLINE, PERCENT_LESSONS))
     }
 
-    /// Enqueues a child for each lesson.
+    /// Has each lesson written by a child, with whatever else the transaction makes true.
     async fn spawn(
         &self,
-        tx: &mut Tx,
+        mut tx: Tx,
         lessons: impl Iterator<Item = &Lesson>,
         round: i64,
         now: DateTime<Utc>,
     ) -> Result<(), JobError> {
-        let task = self.run.task();
-        for lesson in lessons {
-            let job = WriteLesson {
-                course_id: self.course.id,
-                lesson_id: lesson.id,
-                round,
-                reason: (round > 1).then(|| "near_duplicate".to_owned()),
-            };
-            let options = Options {
-                priority: task.priority,
-                parent: Some(task.id),
-                child_key: Some(format!("lesson/{}/{round}", lesson.ordinal)),
-                request_id: task.request_id.clone(),
-                trace_id: task.trace_id.clone(),
-                ..Options::by(task.owner_id)
-            };
-            store::enqueue(tx, &job, options, now).await?;
+        let children: Result<Vec<New>, JobError> =
+            lessons.map(|lesson| self.child(lesson, round)).collect();
+        let children = store::enqueue_many(&mut tx, children?, now).await?;
+        tx.commit().await?;
+        for child in &children {
+            self.ctx.bell.tell(child, now);
         }
         Ok(())
+    }
+
+    fn child(&self, lesson: &Lesson, round: i64) -> Result<New, JobError> {
+        let task = self.run.task();
+        let job = WriteLesson {
+            course_id: self.course.id,
+            lesson_id: lesson.id,
+            round,
+            reason: (round > 1).then(|| "near_duplicate".to_owned()),
+        };
+        let options = Options {
+            priority: task.priority,
+            parent: Some(task.id),
+            child_key: Some(format!("lesson/{}/{round}", lesson.ordinal)),
+            request_id: task.request_id.clone(),
+            trace_id: task.trace_id.clone(),
+            ..Options::by(task.owner_id)
+        };
+        let payload = serde_json::to_value(&job).map_err(anyhow::Error::from)?;
+        Ok(New {
+            definition: LESSON,
+            payload,
+            options,
+        })
     }
 
     /// Stage 3: looks at the whole, has repeated lessons written once more, and ends the course.
@@ -165,8 +178,7 @@ impl Work<'_> {
         let mut tx = self.run.begin().await?;
         let kept = json!({"lessons": places});
         checkpoint::put(&mut tx, self.run.lease(), SECOND_ROUND, DIGEST, &kept, now).await?;
-        self.spawn(&mut tx, lessons, 2, now).await?;
-        tx.commit().await?;
+        self.spawn(tx, lessons, 2, now).await?;
         Ok(wait(PERCENT_LESSONS, PERCENT_AGAIN))
     }
 
