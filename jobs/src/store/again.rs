@@ -1,9 +1,15 @@
 //! Tries an ended task again, because a person asks for it.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use models::{Error, OwnerId, Result, TaskId, Tx, sql};
 
-use super::{Changed, checkpoint, events, find, lock, parent, tree};
+use super::{
+    Changed, checkpoint, events, find,
+    lock::{self, Node},
+    parent,
+};
 use crate::{task::Task, word::State};
 
 /// `failed`, `cancelled` or `expired` to `queued`, with all of its attempts, and its unsuccessful
@@ -19,15 +25,15 @@ pub async fn again(
     now: DateTime<Utc>,
 ) -> Result<Changed> {
     find(tx, owner, id).await?.ok_or(Error::NotFound("task"))?;
+    let family = lock::family(tx, id).await?;
     let mut others = Vec::new();
-    for node in tree::unsuccessful(tx, id).await? {
-        if let Ok(changed) = revive(tx, node.id, fresh, now).await? {
-            others.push(changed.task);
-            others.extend(changed.others);
-        }
+    // Children first: each counts its own children when they are as they will be.
+    for child in unsuccessful(family, id)?.into_iter().rev() {
+        let changed = revive(tx, child, fresh, now).await?;
+        others.push(changed.task);
+        others.extend(changed.others);
     }
-    // A refusal takes the children back with it: the caller does not commit.
-    let changed = revive(tx, id, fresh, now).await?.map_err(Error::Conflict)?;
+    let changed = revive(tx, id, fresh, now).await?;
     others.extend(changed.others);
     Ok(Changed {
         task: changed.task,
@@ -35,34 +41,40 @@ pub async fn again(
     })
 }
 
-/// Queues one task again, or says why not.
-async fn revive(
-    tx: &mut Tx,
-    id: TaskId,
-    fresh: bool,
-    now: DateTime<Utc>,
-) -> Result<Result<Changed, &'static str>> {
-    // A child that ends while we count must be counted by us or by itself, so it has to wait.
-    lock::lock_children(tx, id).await?;
-    match lock::lock(tx, id)
-        .await?
-        .ok_or(Error::NotFound("task"))?
-        .state
-    {
-        State::Queued | State::Running | State::Waiting => return Ok(Err("task_live")),
-        State::Succeeded => return Ok(Err("task_succeeded")),
-        State::Failed | State::Cancelled | State::Expired => {}
+/// The descendants that ended without success, reached through such ones only, parents first; or
+/// why the task itself cannot be tried again.
+fn unsuccessful(mut family: Vec<Node>, root: TaskId) -> Result<Vec<TaskId>> {
+    let failed = |state: State| state.is_done() && state != State::Succeeded;
+    family.sort_by_key(|node| node.depth);
+    let mut reached = BTreeSet::new();
+    let mut found = Vec::new();
+    for node in family {
+        if node.id == root {
+            match node.state {
+                state if failed(state) => reached.insert(root),
+                State::Succeeded => return Err(Error::Conflict("task_succeeded")),
+                _ => return Err(Error::Conflict("task_live")),
+            };
+        } else if failed(node.state) && node.parent_id.is_some_and(|id| reached.contains(&id)) {
+            reached.insert(node.id);
+            found.push(node.id);
+        }
     }
+    Ok(found)
+}
+
+/// Queues one ended task again, whose family is locked.
+async fn revive(tx: &mut Tx, id: TaskId, fresh: bool, now: DateTime<Utc>) -> Result<Changed> {
     if fresh {
         checkpoint::clear(tx, id).await?;
     }
     let task = queue(tx, id, fresh, now).await?;
     events::state(tx, &task, now).await?;
-    let others = parent::child_revived(tx, &task, now)
-        .await?
-        .into_iter()
-        .collect();
-    Ok(Ok(Changed { task, others }))
+    let others = parent::child_revived(tx, &task, now).await?;
+    Ok(Changed {
+        task,
+        others: others.into_iter().collect(),
+    })
 }
 
 async fn queue(tx: &mut Tx, id: TaskId, fresh: bool, now: DateTime<Utc>) -> Result<Task> {

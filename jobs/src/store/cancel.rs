@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use models::{Error, OwnerId, Result, TaskId, Tx, sql};
 
-use super::{Changed, end, events, find, lock, tree};
+use super::{Changed, end, events, find, lock};
 use crate::{task::Task, word::State};
 
 /// Cancels a task of this owner, or `NotFound`.
@@ -33,11 +33,11 @@ pub async fn cancel(
     })
 }
 
-/// Cancels the living descendants of a task, children before their parents.
+/// Locks a task with its family, and cancels its living descendants.
 pub(super) async fn children(tx: &mut Tx, id: TaskId, now: DateTime<Utc>) -> Result<Vec<Task>> {
     let mut others = Vec::new();
-    for node in tree::descendants(tx, id).await? {
-        if !node.state.is_done() {
+    for node in lock::family(tx, id).await? {
+        if node.id != id && !node.state.is_done() {
             let changed = one(tx, node.id, now).await?;
             others.push(changed.task);
             others.extend(changed.others);

@@ -52,7 +52,7 @@ pub async fn fail(
 
 /// `running` to `cancelled`, and its children with it: the worker has stopped.
 ///
-/// To be called in a transaction that has not fenced the task: children are locked first.
+/// To be called in a transaction that has not fenced the task: its children are locked first.
 pub async fn cancelled(tx: &mut Tx, lease: Lease, now: DateTime<Utc>) -> Result<Changed> {
     let mut others = cancel::children(tx, lease.task_id, now).await?;
     let changed = stop(tx, lease, State::Cancelled, None, Ending::Cancelled, now).await?;

@@ -3,17 +3,15 @@
 use chrono::{DateTime, Utc};
 use models::{Error, OwnerId, Result, TaskId, Tx, sql};
 
-use super::lock;
+use super::{find, lock};
 
 /// Forgets an ended task of this owner with its events, attempts, checkpoints and children.
 ///
 /// `NotFound`, or `Conflict("task_live")` while it, a child of it or its parent lives: a living
 /// parent still counts on what its children did.
 pub async fn delete(tx: &mut Tx, owner: OwnerId, id: TaskId) -> Result<()> {
-    let task = lock::lock(tx, id)
-        .await?
-        .filter(|task| task.owner_id == owner)
-        .ok_or(Error::NotFound("task"))?;
+    let task = find(tx, owner, id).await?.ok_or(Error::NotFound("task"))?;
+    lock::family(tx, id).await?;
     let deleted = sql!(
         tx,
         execute,

@@ -6,8 +6,9 @@
 //! - Every visible change raises the version by one and adds one event with that number.
 //! - An ended row changes no more, unless a person asks for it again ([`again`]).
 //! - The end of a child is counted in its parent in the same transaction; the last one queues it.
-//! - Rows are locked the latest first, which is child before parent. A transaction that ends or
-//!   cancels a task therefore must not hold its parent.
+//! - Rows are locked the latest first, which is child before parent. Whoever changes several of a
+//!   family locks all of it first ([`lock::family`]); a transaction that ends a task must not hold
+//!   its parent.
 
 mod again;
 mod attempts;
@@ -26,7 +27,6 @@ mod progress;
 mod put_back;
 mod reap;
 mod start;
-mod tree;
 
 pub use again::again;
 pub use attempts::attempts;
