@@ -81,20 +81,19 @@ pub async fn claim(
     if claimed == 1 {
         return Ok(Claim::New);
     }
+    // The claim locked the row although it did not change it, so it is still there.
     let row = sql!(
-        tx, fetch_optional Row,
+        tx, fetch_one Row,
         "select fingerprint, task_id, response from idempotency_keys
         where owner_id = $1 and route = $2 and key = $3",
         key.owner, key.route, key.key,
     )?;
-    Ok(match row {
-        Some(row) if row.fingerprint == fingerprint => Claim::Replay {
-            task_id: row.task_id,
-            response: row.response,
-        },
-        Some(_) => Claim::Mismatch,
-        // Pruned between the two statements: whoever asks again finds it new.
-        None => return Err(Error::Conflict("idempotency_key_expired")),
+    if row.fingerprint != fingerprint {
+        return Ok(Claim::Mismatch);
+    }
+    Ok(Claim::Replay {
+        task_id: row.task_id,
+        response: row.response,
     })
 }
 
