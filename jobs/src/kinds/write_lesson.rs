@@ -41,3 +41,21 @@ impl Job for WriteLesson {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::job::Definition;
+
+    #[test]
+    fn rounds_count_from_one_and_the_reason_may_be_absent() {
+        let payload = |round| json!({"course_id": CourseId::new(), "lesson_id": LessonId::new(), "round": round});
+        let check = Definition::of::<WriteLesson>().check;
+
+        assert!(check(&payload(1)).is_ok());
+        let refused = check(&payload(0));
+        assert!(matches!(refused, Err(Error::Invalid { field, .. }) if field == "/payload/round"));
+    }
+}

@@ -7,6 +7,7 @@ use jobs::{
 };
 use models::{
     CourseId, Db, Error, OwnerId,
+    courses::{self, Brief},
     idempotency::{self, Claim, Key},
     on_both,
     testing::TestResult,
@@ -42,6 +43,22 @@ on_both! {
         assert_eq!((task.attempts_max, task.priority), (7, Priority::Interactive));
         assert_eq!(task.request_id.as_deref(), Some("request"));
         assert_eq!((task.version, task.created_at), (1, now));
+        Ok(())
+    }
+
+    async fn a_course_knows_the_task_that_writes_it(db: &Db) -> TestResult {
+        let mut tx = db.begin().await?;
+        let brief = Brief::new("Tides");
+        let course = courses::create(&mut tx, OwnerId::LOCAL, &brief, db.now()).await?;
+        let job = GenerateCourse { course_id: course.id };
+        let task = store::enqueue(&mut tx, &job, options(), db.now()).await?;
+
+        courses::attach(&mut tx, course.id, task.id).await?;
+
+        let found = courses::get_any(&mut tx, course.id).await?;
+        assert_eq!((found.task_id, found.version), (Some(task.id), 1));
+        let unknown = courses::attach(&mut tx, CourseId::new(), task.id).await;
+        assert!(matches!(unknown, Err(Error::NotFound("course"))));
         Ok(())
     }
 
