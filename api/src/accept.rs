@@ -9,7 +9,8 @@ const HTML: &str = "text/html";
 
 /// Refuses a request whose `Accept` excludes everything that its path can answer with.
 pub(crate) fn check(request: &Request) -> Result<(), Problem> {
-    let Some(accept) = text(request.headers(), "accept") else {
+    // An empty header says as little as none.
+    let Some(accept) = text(request.headers(), "accept").filter(|accept| !accept.is_empty()) else {
         return Ok(());
     };
     let produced = produced(request.uri().path());

@@ -1,6 +1,12 @@
 //! What every handler shares, and the endpoint that is built from it.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use jobs::bell::Bell;
 use models::{Conn, Db, Tx};
@@ -11,9 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{codes, edge, limits::Timeouts, methods::Methods, openapi, problem::Problem, routes};
 
-/// How long a request waits for a connection to PostgreSQL, so that clients learn within a second
-/// that it is away. SQLite's only queue is for its writer, and waiting in that is progress.
-const CONNECTION_TIMEOUT: Duration = Duration::from_millis(900);
+/// How long a request waits for a connection to a database that did not answer the last time.
+/// The first to notice waits as long as the pool does, since a busy database deserves that; those
+/// who come after it learn within a second that it is away.
+const AWAY_TIMEOUT: Duration = Duration::from_millis(900);
 
 /// What the handlers work with; clones share it.
 #[derive(Clone, Debug)]
@@ -28,6 +35,8 @@ pub struct App {
     pub stop: CancellationToken,
     /// How long requests may take.
     pub timeouts: Timeouts,
+    /// Whether the database did not answer the last time.
+    away: Arc<AtomicBool>,
 }
 
 impl App {
@@ -39,6 +48,7 @@ impl App {
             health,
             stop: CancellationToken::new(),
             timeouts: Timeouts::default(),
+            away: Arc::default(),
         }
     }
 
@@ -56,16 +66,19 @@ impl App {
         &self,
         connecting: impl Future<Output = models::Result<T>>,
     ) -> Result<T, Problem> {
-        if self.db.is_sqlite() {
-            return Ok(connecting.await?);
-        }
-        match timeout(CONNECTION_TIMEOUT, connecting).await {
-            Ok(connected) => Ok(connected?),
-            Err(_) => Err(Problem::new(
-                &codes::DATABASE_UNAVAILABLE,
-                codes::DATABASE_UNAVAILABLE.meaning,
-            )),
-        }
+        let connected = if self.away.load(Ordering::Relaxed) {
+            match timeout(AWAY_TIMEOUT, connecting).await {
+                Ok(connected) => connected.map_err(Problem::from),
+                Err(_) => Err(Problem::new(
+                    &codes::DATABASE_UNAVAILABLE,
+                    codes::DATABASE_UNAVAILABLE.meaning,
+                )),
+            }
+        } else {
+            connecting.await.map_err(Problem::from)
+        };
+        self.away.store(connected.is_err(), Ordering::Relaxed);
+        connected
     }
 }
 
@@ -82,16 +95,14 @@ pub fn build_with(app: App, more: Route) -> impl Endpoint<Output = Response> + '
 
 /// The paths alone, without the edge around them.
 fn paths(app: App, more: Route) -> impl Endpoint<Output = Response> + 'static {
-    let document = openapi::spec();
-    let page = openapi::page(&document);
-    let document = make_sync(move |_| {
+    let document = make_sync(|_| {
         Response::builder()
             .content_type("application/json")
-            .body(document.clone())
+            .body(openapi::spec())
     });
     more.nest("/", openapi::service())
         .at("/openapi.json", get(document))
-        .at("/docs", get(make_sync(move |_| Html(page.clone()))))
+        .at("/docs", get(make_sync(|_| Html(openapi::page()))))
         .data(app)
         .map_to_response()
 }

@@ -187,9 +187,10 @@ pub(crate) fn refine(error: models::Error) -> Problem {
 fn describe(pointer: &str, message: &str) -> Problem {
     let named = message.split('`').nth(1).unwrap_or_default();
     let step = format!("/{}", escape(named));
-    let below = match pointer.ends_with(&step) {
-        true => pointer.to_owned(),
-        false => format!("{pointer}{step}"),
+    let below = if pointer.ends_with(&step) {
+        pointer.to_owned()
+    } else {
+        format!("{pointer}{step}")
     };
     if message.starts_with("missing field") {
         Problem::field(&below, "missing", "is required")
@@ -246,8 +247,8 @@ mod tests {
     fn every_refusal_names_its_field() {
         let at = |pointer: &str| ("validation_failed", Some(pointer.to_owned()));
 
-        assert_eq!(refused(r#"{}"#), at("/items"));
-        assert_eq!(refused(r#"[[]]"#), at(""), "an array is no object");
+        assert_eq!(refused("{}"), at("/items"));
+        assert_eq!(refused("[[]]"), at(""), "an array is no object");
         assert_eq!(refused(r#""x""#), at(""));
         assert_eq!(refused(r#"{"items":[],"a/b":1}"#), at("/a~1b"));
         assert_eq!(

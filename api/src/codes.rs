@@ -156,6 +156,58 @@ codes! {
         "The answer took too long",
         "The server gave the request up after 30 seconds. Whether it took effect is unknown.",
         "Try again with the same `Idempotency-Key`.";
+    WORKER_LOST: "worker_lost", 500, Scope::Tasks,
+        "The worker stopped",
+        "The worker fell silent in the middle of the attempt. The task is tried again unless its attempts are used up.",
+        "If every attempt ends like this, the task itself brings its worker down: report it.";
+    TIMEOUT: "timeout", 500, Scope::Tasks,
+        "The attempt took too long",
+        "The attempt took longer than tasks of its kind may.",
+        "Retry the task; what it had finished is kept.";
+    PANICKED: "panicked", 500, Scope::Tasks,
+        "Something went wrong on our side",
+        "The attempt met a condition that the worker does not know how to handle.",
+        "Retry the task. If it happens again, report it.";
+    MODEL_UNAVAILABLE: "model_unavailable", 500, Scope::Tasks,
+        "The model cannot be loaded",
+        "The language model is missing, is damaged, or cannot be downloaded. The task waits and tries again.",
+        "`detail` says what to do: check LYO_MODEL and the network, or set LYO_MODEL_FALLBACK=starter.";
+    ENGINE: "engine", 500, Scope::Tasks,
+        "The model failed",
+        "The language model failed in the middle of an answer. The task tries again.",
+        "If it happens again, there may be too little memory for the model.";
+    PROMPT_TOO_LONG: "prompt_too_long", 500, Scope::Tasks,
+        "The question does not fit into the model",
+        "What the brief asks for is longer than the model's context.",
+        "Shorten the notes and the objectives, or use a model with a larger context.";
+    SCHEMA_REFUSED: "schema_refused", 500, Scope::Tasks,
+        "The form of the answer was refused",
+        "The form that an answer has to have cannot be enforced.",
+        "Report it: trying again does not help.";
+    ANSWER_UNREADABLE: "answer_unreadable", 500, Scope::Tasks,
+        "The model did not answer in the right form",
+        "Each answer of the model was cut off or had another form.",
+        "Retry the task afresh, or use a larger model.";
+    NO_LESSON_WRITTEN: "no_lesson_written", 500, Scope::Tasks,
+        "No lesson could be written",
+        "Every lesson of the course failed. The lessons' own tasks say why.",
+        "Retry the task, or use a larger model.";
+    PAYLOAD_INVALID: "payload_invalid", 500, Scope::Tasks,
+        "The payload cannot be read",
+        "The worker does not understand the payload of the task.",
+        "Check that workers and API are of the same release.";
+    OUTCOME_REFUSED: "outcome_refused", 500, Scope::Tasks,
+        "The result could not be stored",
+        "The database refused what the attempt had made.",
+        "Report it: trying again does not help.";
+    ASKED_TO_FAIL: "asked_to_fail", 500, Scope::Tasks,
+        "The task was asked to fail",
+        "The payload of the diagnostic kind said so.",
+        "Nothing: this is what was asked for.";
+    ASKED_TO_RETRY: "asked_to_retry", 500, Scope::Tasks,
+        "The attempt was asked to fail",
+        "The payload of the diagnostic kind said so; the task is tried again.",
+        "Nothing: this is what was asked for.";
 }
 
 /// The operations that take an `Idempotency-Key`.

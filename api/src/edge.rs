@@ -20,7 +20,7 @@ use crate::{
     methods::Methods,
     origin,
     problem::Problem,
-    request::{REQUEST_ID, RequestContext, TRACEPARENT, text, wait},
+    request::{REQUEST_ID, RequestContext, TRACEPARENT, check, text, wait},
 };
 
 /// Puts the edge around the paths.
@@ -33,8 +33,9 @@ where
     E: Endpoint<Output = Response> + 'static,
 {
     paths
-        // Next to the paths, since what it checks depends on them.
+        // Next to the paths, since what they check is theirs.
         .before(async |request: Request| Ok(accept::check(&request).map(|()| request)?))
+        .before(async |request: Request| Ok(check(request.headers()).map(|()| request)?))
         // Outside of that, so that waiting counts whatever a handler does.
         .around(move |paths, request| give_up(paths, request, timeouts.request))
         // Before any work is done for somebody else's page.

@@ -13,9 +13,16 @@ use serde_json::{Map, Value};
 
 use crate::problem::Problem;
 
-/// A JSON answer.
+/// A JSON answer. Boxed, since the answers of one operation differ much in size.
 #[derive(Debug)]
-pub(crate) struct Json<T>(pub T);
+pub(crate) struct Json<T>(Box<T>);
+
+impl<T> Json<T> {
+    /// Answers with `value`.
+    pub(crate) fn new(value: T) -> Self {
+        Self(Box::new(value))
+    }
+}
 
 impl<T: Serialize + JsonSchema + Send> Payload for Json<T> {
     const CONTENT_TYPE: &'static str = "application/json";
@@ -70,4 +77,55 @@ pub(crate) fn definitions<T: JsonSchema>(settings: SchemaSettings) -> Map<String
 
 fn name<T: JsonSchema>() -> Cow<'static, str> {
     T::schema_name()
+}
+
+#[cfg(test)]
+pub(crate) mod agreement {
+    //! Holds schemas that are written by hand to the types that they describe.
+
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn schema<S: JsonSchema>() -> Value {
+        let mut all = definitions::<S>(SchemaSettings::openapi3().for_serialize());
+        all.remove(name::<S>().as_ref()).unwrap_or_default()
+    }
+
+    /// The schema names exactly the members that the sample has.
+    pub(crate) fn members<S: JsonSchema>(sample: &impl Serialize) -> serde_json::Result<()> {
+        let sample = serde_json::to_value(sample)?;
+        let names = |value: &Value| -> BTreeSet<String> {
+            value
+                .as_object()
+                .map(|members| members.keys().cloned().collect())
+                .unwrap_or_default()
+        };
+
+        assert_eq!(
+            names(&schema::<S>()["properties"]),
+            names(&sample),
+            "{}",
+            name::<S>()
+        );
+        Ok(())
+    }
+
+    /// The schema lists exactly these words.
+    pub(crate) fn words<S: JsonSchema>(words: &[&str]) {
+        let mut listed = BTreeSet::new();
+        collect(&schema::<S>(), &mut listed);
+
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        assert_eq!(listed, words, "{}", name::<S>());
+    }
+
+    fn collect(schema: &Value, words: &mut BTreeSet<String>) {
+        for value in schema["enum"].as_array().into_iter().flatten() {
+            words.extend(value.as_str().map(str::to_owned));
+        }
+        for part in schema["oneOf"].as_array().into_iter().flatten() {
+            collect(part, words);
+        }
+    }
 }

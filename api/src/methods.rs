@@ -10,25 +10,27 @@ pub(crate) struct Methods(Vec<(String, String)>);
 impl Methods {
     /// Reads them from the declarations of `T`.
     pub(crate) fn of<T: OpenApi>() -> Self {
-        let mut methods: Vec<(String, String)> = Vec::new();
-        for path in T::meta().into_iter().flat_map(|api| api.paths) {
+        let paths = T::meta().into_iter().flat_map(|api| api.paths);
+        let methods = paths.map(|path| {
             let of_path = path
                 .operations
                 .iter()
                 .map(|operation| operation.method.clone());
             let allowed = allow(of_path.collect());
-            match methods.iter_mut().find(|(known, _)| *known == path.path) {
-                Some((_, known)) => *known = format!("{known}, {allowed}"),
-                None => methods.push((path.path, allowed)),
-            }
-        }
-        Self(methods)
+            (path.path, allowed)
+        });
+        Self(methods.collect())
     }
 
     /// The value of `Allow` for a path. Pages outside of the specification can be read only.
     pub(crate) fn allow(&self, path: &str) -> &str {
-        let found = self.0.iter().find(|(template, _)| matches(template, path));
-        found.map_or("GET, HEAD", |(_, methods)| methods)
+        let found = self
+            .0
+            .iter()
+            .filter(|(template, _)| matches(template, path));
+        // `/v1/tasks/batch` is not an id.
+        let closest = found.min_by_key(|(template, _)| template.matches('{').count());
+        closest.map_or("GET, HEAD", |(_, methods)| methods)
     }
 }
 

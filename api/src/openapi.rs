@@ -1,6 +1,8 @@
 //! The specification: what the framework knows of the operations, completed with the schemas that
 //! serde's types have and with the problems of the table.
 
+use std::sync::LazyLock;
+
 use poem_openapi::{LicenseObject, OpenApiService, ServerObject};
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -8,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     codes::{self, Code, Scope},
     json::{definitions, reference_path},
+    limits::IDEMPOTENCY_KEY_LENGTH_MAX,
     problem::{MEDIA_TYPE, ProblemBody},
     routes::{API, Api},
 };
@@ -22,21 +25,31 @@ pub(crate) fn service() -> OpenApiService<Api, ()> {
 
 /// The OpenAPI document, as JSON.
 pub fn spec() -> String {
-    let document = serde_json::from_str(&service().spec());
+    // It is the same for the whole life of the process, and nobody may ever ask for it.
+    static SPEC: LazyLock<String> = LazyLock::new(|| complete(&service().spec()));
+    SPEC.clone()
+}
+
+fn complete(framework: &str) -> String {
+    let document = serde_json::from_str(framework);
     let mut document: Value = document.expect("the framework writes JSON: a test reads it");
     place_schemas(&mut document);
     add_problems(&mut document);
+    describe_keys(&mut document);
     serde_json::to_string_pretty(&document).expect("it was read from JSON")
 }
 
-/// The page to try the API on, for a document.
-pub(crate) fn page(document: &str) -> String {
-    let service = service();
-    // A script on the page holds the document; `<` would end it inside a text.
-    let document = document.replace('<', "\\u003c");
-    service
-        .swagger_ui_html()
-        .replace(&service.spec(), &document)
+/// The page to try the API on.
+pub(crate) fn page() -> String {
+    static PAGE: LazyLock<String> = LazyLock::new(|| {
+        // A script on the page holds the document; `<` would end it inside a text.
+        let document = spec().replace('<', "\\u003c");
+        let service = service();
+        service
+            .swagger_ui_html()
+            .replace(&service.spec(), &document)
+    });
+    PAGE.clone()
 }
 
 /// Puts each schema where its name is: `json::register` had to hand it over as an example.
@@ -49,8 +62,19 @@ fn place_schemas(document: &mut Value) {
     };
     let mut real = definitions::<ProblemBody>(SchemaSettings::openapi3().for_serialize());
     for schema in schemas.values_mut() {
-        if let Some(Value::Object(definitions)) = schema.get_mut("example").map(Value::take) {
-            real.extend(definitions);
+        let handed_over = schema.get_mut("example").map(Value::take);
+        for (name, schema) in handed_over
+            .as_ref()
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
+            let known = real.insert(name.clone(), schema.clone());
+            // What is read and what is written have different schemas, so they need two names.
+            debug_assert!(
+                known.is_none_or(|known| known == *schema),
+                "two schemas named {name}"
+            );
         }
     }
     schemas.extend(real);
@@ -96,4 +120,31 @@ fn add_problem(responses: &mut Value, code: &Code) {
     };
     response["description"] = description.into();
     response["content"][MEDIA_TYPE] = json!({"schema": {"$ref": reference_path::<ProblemBody>()}});
+}
+
+/// Says what `Idempotency-Key` takes. The framework would refuse others itself if it knew, with a
+/// code that says less.
+fn describe_keys(document: &mut Value) {
+    let paths = document
+        .get_mut("paths")
+        .and_then(Value::as_object_mut)
+        .into_iter()
+        .flatten();
+    let operations = paths.filter_map(|(_, path)| path.as_object_mut()).flatten();
+    let parameters = operations.filter_map(|(_, operation)| {
+        operation
+            .get_mut("parameters")
+            .and_then(Value::as_array_mut)
+    });
+    for parameter in parameters.flatten() {
+        if parameter["name"]
+            .as_str()
+            .is_some_and(|name| name.eq_ignore_ascii_case("idempotency-key"))
+        {
+            let schema = &mut parameter["schema"];
+            schema["minLength"] = 1.into();
+            schema["maxLength"] = IDEMPOTENCY_KEY_LENGTH_MAX.into();
+            schema["pattern"] = "^[ -~]+$".into();
+        }
+    }
 }

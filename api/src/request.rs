@@ -2,16 +2,29 @@
 
 use std::time::Duration;
 
-use models::id::TaskId;
 use poem::{FromRequest, Request, RequestBody, http::HeaderMap};
+use uuid::Uuid;
 
-use crate::limits::{REQUEST_ID_LENGTH_MAX, WAIT_SECONDS_MAX};
+use crate::{
+    codes,
+    limits::{REQUEST_ID_LENGTH_MAX, WAIT_SECONDS_MAX},
+    problem::Problem,
+};
 
 /// The header that names a request, in both directions.
 pub(crate) const REQUEST_ID: &str = "x-request-id";
 
 /// The header of W3C Trace Context.
 pub(crate) const TRACEPARENT: &str = "traceparent";
+
+/// The headers that change what a request does.
+const STEERING: [&str; 5] = [
+    "idempotency-key",
+    "if-match",
+    "if-none-match",
+    "last-event-id",
+    "prefer",
+];
 
 /// The names under which a request is found again in logs and traces.
 #[derive(Clone, Debug)]
@@ -31,7 +44,7 @@ impl RequestContext {
         };
         let request_id = text(headers, REQUEST_ID)
             .filter(sane)
-            .map_or_else(|| TaskId::new().to_string(), str::to_owned);
+            .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned);
         let trace_id = text(headers, TRACEPARENT)
             .and_then(trace_id)
             .map(str::to_owned);
@@ -59,6 +72,20 @@ pub(crate) fn wait(prefer: Option<&str>) -> Option<Duration> {
         .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
         .and_then(|(_, value)| value.trim().trim_matches('"').parse::<u64>().ok())?;
     Some(Duration::from_secs(seconds.min(WAIT_SECONDS_MAX)))
+}
+
+/// Refuses headers that steer a request and cannot be read: a request must not do more than it was
+/// meant to because a condition on it was overlooked.
+pub(crate) fn check(headers: &HeaderMap) -> Result<(), Problem> {
+    let unreadable = |name: &&&str| headers.get_all(**name).iter().any(|v| v.to_str().is_err());
+    match STEERING.iter().find(unreadable) {
+        None => Ok(()),
+        Some(&"idempotency-key") => {
+            let code = &codes::MALFORMED_IDEMPOTENCY_KEY;
+            Err(Problem::new(code, code.meaning))
+        }
+        Some(name) => Err(Problem::parameter(name, "must be visible ASCII")),
+    }
 }
 
 /// A header as text; nothing when it is absent or not visible ASCII.

@@ -43,7 +43,7 @@ impl Default for ApiConfig {
 /// When the address is not a loopback address: until accounts exist, everybody who reaches the API
 /// may do everything. Also when the socket has no address.
 pub async fn serve(
-    app: App,
+    mut app: App,
     config: ApiConfig,
     listener: TcpListener,
     stop: CancellationToken,
@@ -56,10 +56,7 @@ pub async fn serve(
         "the API may listen on loopback only (127.0.0.1 or [::1]), not on {address}: there are no \
          accounts yet, so whoever reaches it may do everything"
     );
-    let app = App {
-        stop: stop.clone(),
-        ..app
-    };
+    app.stop = stop.clone();
     let acceptor = Connections::new(TcpAcceptor::from_tokio(listener)?, config);
     let server = Server::new_with_acceptor(acceptor);
     let drain = Some(config.drain_timeout);

@@ -21,12 +21,12 @@ impl Checks {
     /// It looks at nothing else, so that an orchestrator does not restart a process because of
     /// something that a restart cannot mend. Also at `/api/health`.
     #[oai(path = "/healthz", method = "get", operation_id = "check_liveness")]
-    async fn check_liveness(&self) -> Result<Alive, Problem> {
+    async fn check_liveness(&self) -> Alive {
         let version = env!("CARGO_PKG_VERSION");
-        Ok(Alive::Ok(Json(Liveness {
+        Alive::Ok(Json::new(Liveness {
             status: "ok",
             version,
-        })))
+        }))
     }
 
     /// Tells whether the process can do its work, part by part.
@@ -49,7 +49,7 @@ impl Checks {
             .values()
             .any(|status| matches!(status, Status::Down(_)));
         let components = components.into_iter().map(Component::named).collect();
-        let readiness = Json(Readiness { ready, components });
+        let readiness = Json::new(Readiness { ready, components });
         Ok(if ready {
             Ready::Ok(readiness)
         } else {

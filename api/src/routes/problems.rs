@@ -1,10 +1,7 @@
 //! The pages that problems refer to by their `type`.
 
-use poem_openapi::{
-    ApiResponse, OpenApi, ResponseContent,
-    param::{Header, Path},
-    payload::PlainText,
-};
+use poem::Request;
+use poem_openapi::{ApiResponse, OpenApi, ResponseContent, param::Path, payload::PlainText};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -14,6 +11,7 @@ use crate::{
     codes::{self, Code, Scope},
     json::Json,
     problem::Problem,
+    request::text,
 };
 
 /// The operations on problems.
@@ -33,17 +31,17 @@ impl Problems {
         &self,
         /// The code of a problem, with `_` or with `-`.
         code: Path<String>,
-        /// `text/html` for a page to read.
-        #[oai(name = "Accept")]
-        accept: Header<Option<String>>,
+        request: &Request,
     ) -> Result<Explained, Problem> {
         let unknown = || Problem::new(&codes::NOT_FOUND, "There is no problem with this code.");
         let code = Code::find(&code).ok_or_else(unknown)?;
-        Ok(Explained::Ok(if accept::prefers_html(accept.as_deref()) {
-            Form::Page(PlainText(page(code)))
-        } else {
-            Form::Json(Json(Explanation::of(code)))
-        }))
+        Ok(Explained::Ok(
+            if accept::prefers_html(text(request.headers(), "accept")) {
+                Form::Page(PlainText(page(code)))
+            } else {
+                Form::Json(Json::new(Explanation::of(code)))
+            },
+        ))
     }
 }
 

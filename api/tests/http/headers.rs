@@ -47,6 +47,19 @@ on_both! {
         Ok(())
     }
 
+    async fn a_condition_that_cannot_be_read_is_not_overlooked(db: &Db) -> TestResult {
+        let api = Api::new(db);
+        let body = json!({"kind": "noop", "payload": {"n": 1}});
+
+        let key = api.post_with("/v1/tasks", &body, &[("idempotency-key", "schlüssel")]).await?;
+        let tag = api.get_with("/v1/tasks", &[("if-match", "\"ü\"")]).await?;
+
+        assert_eq!(key.problem(), (400, "malformed_idempotency_key".to_owned()));
+        assert_eq!(tag.problem(), (400, "invalid_parameter".to_owned()));
+        assert_eq!(tag.word("/errors/0/parameter"), "if-match");
+        Ok(())
+    }
+
     async fn readiness_tells_of_every_part(db: &Db) -> TestResult {
         use platform::health::Status;
         let api = Api::new(db);

@@ -8,5 +8,6 @@ mod headers;
 mod idempotency;
 mod openapi;
 mod problems;
+mod provoke;
 mod sockets;
 mod tasks;

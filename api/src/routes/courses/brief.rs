@@ -96,3 +96,15 @@ enum CourseLevel {
     /// Most of it.
     Advanced,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::agreement::words;
+
+    #[test]
+    fn the_levels_are_those_of_the_model() {
+        let levels = Level::ALL.iter().map(|level| level.as_str());
+        words::<CourseLevel>(&levels.collect::<Vec<_>>());
+    }
+}

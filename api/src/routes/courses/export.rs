@@ -50,7 +50,7 @@ impl Exports {
         let document = export::document(&course, &modules, &lessons);
         let form = match format.0.unwrap_or(Format::Markdown) {
             Format::Markdown => Form::Markdown(PlainText(export::markdown(&document))),
-            Format::Json => Form::Json(Json(Document(document))),
+            Format::Json => Form::Json(Json::new(Document(document))),
         };
         Ok(Exported::Ok(form, etag(course.version)))
     }

@@ -50,7 +50,7 @@ impl Lessons {
         if is_known(known.as_deref(), lesson.version) {
             return Ok(Read::NotModified(version));
         }
-        Ok(Read::Ok(Json(LessonView::of(lesson)), version))
+        Ok(Read::Ok(Json::new(LessonView::of(lesson)), version))
     }
 }
 

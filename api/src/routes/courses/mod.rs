@@ -93,7 +93,7 @@ impl Courses {
         let (cursor, limit) = page::bounds(cursor.as_deref(), limit.0)?;
         let mut conn = app.conn().await?;
         let page = courses::list(&mut conn, caller.owner, cursor, limit).await?;
-        Ok(Listed::Ok(Json(PageView::of(page, Summary::of))))
+        Ok(Listed::Ok(Json::new(PageView::of(page, Summary::of))))
     }
 
     /// Reads a course with its modules and lessons, also while it is being written.
@@ -119,7 +119,7 @@ impl Courses {
         let modules = modules::list(&mut conn, course.id).await?;
         let lessons = rows::list(&mut conn, course.id).await?;
         Ok(Read::Ok(
-            Json(CourseView::of(course, modules, lessons)),
+            Json::new(CourseView::of(course, modules, lessons)),
             version,
         ))
     }

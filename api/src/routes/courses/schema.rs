@@ -44,6 +44,28 @@ pub(crate) enum LessonStatus {
     Failed,
 }
 
+/// What the author asked for, with the defaults filled in.
+#[derive(JsonSchema)]
+pub(crate) struct CourseBrief {
+    /// What the course is about.
+    topic: String,
+    /// Who it is for.
+    audience: String,
+    /// How much they know already: `beginner`, `intermediate` or `advanced`.
+    level: String,
+    /// The language that it is written in.
+    language: String,
+    /// How many lessons it has.
+    lessons: u8,
+    /// What learners can do afterwards.
+    objectives: Vec<String>,
+    /// Anything else that the writer should know.
+    notes: String,
+    /// The seed, if the author chose one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+}
+
 /// The text of a lesson.
 #[derive(JsonSchema)]
 pub(crate) struct Content {
@@ -187,5 +209,48 @@ impl JsonSchema for Document {
             "description": "A finished course as one document. Its ids are local to it.",
             "required": ["title", "modules"],
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use models::{content, courses, lessons};
+
+    use super::*;
+    use crate::json::agreement::{members, words};
+
+    #[test]
+    fn schemas_have_the_members_of_the_types_they_describe() -> serde_json::Result<()> {
+        let brief = courses::Brief {
+            seed: Some(1),
+            ..courses::Brief::new("Tides")
+        };
+        let item = content::Item {
+            kind: content::ItemKind::Single,
+            stem: String::new(),
+            options: Vec::new(),
+            explanation: String::new(),
+            objective: 0,
+        };
+        members::<CourseBrief>(&brief)?;
+        members::<Question>(&item)?;
+        members::<Content>(&content::Content::default())?;
+        members::<Section>(&content::Section::default())?;
+        members::<Misconception>(&content::Misconception::default())?;
+        members::<Exercise>(&content::Exercise::default())?;
+        members::<Quiz>(&content::Quiz::default())?;
+        members::<Choice>(&content::Choice::default())?;
+        members::<Provenance>(&content::Provenance::default())?;
+        members::<Flag>(&content::Flag::default())?;
+        members::<Quality>(&content::Quality::default())?;
+        members::<GateReport>(&content::GateReport::default())
+    }
+
+    #[test]
+    fn schemas_have_the_words_of_the_types_they_describe() {
+        let statuses = courses::Status::ALL.iter().map(|status| status.as_str());
+        words::<CourseStatus>(&statuses.collect::<Vec<_>>());
+        let statuses = lessons::Status::ALL.iter().map(|status| status.as_str());
+        words::<LessonStatus>(&statuses.collect::<Vec<_>>());
     }
 }

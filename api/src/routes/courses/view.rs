@@ -12,14 +12,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{brief::BriefBody, schema};
+use super::schema;
 use crate::routes::tasks::view::path as task_path;
 
 /// A course, without its lessons.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CourseSummary")]
 pub(crate) struct Summary {
-    /// A UUIDv7: ids sort by the time they were made.
+    /// A UUID of version 7: ids sort by the time they were made.
     pub(crate) id: Uuid,
     /// Rises on every visible change, those of its lessons included; the ETag is made from it.
     pub(crate) version: i64,
@@ -27,7 +27,7 @@ pub(crate) struct Summary {
     #[schemars(with = "schema::CourseStatus")]
     pub(crate) status: Status,
     /// What the author asked for.
-    #[schemars(with = "BriefBody")]
+    #[schemars(with = "schema::CourseBrief")]
     pub(crate) brief: Brief,
     /// The seed that it is written with: the same brief and seed give the same course.
     pub(crate) seed: u64,

@@ -48,7 +48,7 @@ impl Actions {
         let mut conn = app.conn().await?;
         let attempts = store::attempts(&mut conn, caller.owner, task.id).await?;
         let items = attempts.into_iter().map(AttemptView::from).collect();
-        Ok(Attempted::Ok(Json(Attempts { items })))
+        Ok(Attempted::Ok(Json::new(Attempts { items })))
     }
 
     /// Cancels a task and its children.
@@ -127,26 +127,6 @@ impl Actions {
         tx.commit().await?;
         Submitted::changed(&app, caller, changed, wait(prefer.as_deref())).await
     }
-
-    /// Forgets a task that has ended, with its events and attempts.
-    #[oai(
-        path = "/v1/tasks/:id",
-        method = "delete",
-        operation_id = "delete_task"
-    )]
-    async fn delete_task(
-        &self,
-        app: Data<&App>,
-        caller: Caller,
-        /// The id of the task.
-        id: Path<Uuid>,
-    ) -> Result<Deleted, Problem> {
-        let mut tx = app.begin().await?;
-        store::delete(&mut tx, caller.owner, id.0.into()).await?;
-        tx.commit().await?;
-        app.bell.announce(id.0.into());
-        Ok(Deleted::Done)
-    }
 }
 
 /// A course whose writing is tried again is being written again, from the same moment on.
@@ -164,11 +144,4 @@ enum Attempted {
     /// The attempts so far.
     #[oai(status = 200)]
     Ok(Json<Attempts>),
-}
-
-#[derive(ApiResponse)]
-enum Deleted {
-    /// It is gone.
-    #[oai(status = 204)]
-    Done,
 }

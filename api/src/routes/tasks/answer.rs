@@ -127,7 +127,7 @@ impl Submitted {
         let replayed = replayed.then(|| "true".to_owned());
         let applied = applied(waited);
         let (poll, ended) = (poll_seconds(&task, app.db.now()), task.state.is_done());
-        let view = Json(view(app, task).await?);
+        let view = Json::new(view(app, task).await?);
         Ok(if ended {
             Self::Ended(view, location, version, replayed, applied)
         } else {

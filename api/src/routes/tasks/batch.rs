@@ -69,7 +69,7 @@ impl Batches {
         for task in &tasks {
             app.bell.tell(task, now);
         }
-        Ok(Stored::Ok(Json(report), None))
+        Ok(Stored::Ok(Json::new(report), None))
     }
 }
 
@@ -94,7 +94,7 @@ impl Stored {
         };
         let report = serde_json::from_value(document)
             .map_err(|error| Problem::internal(format!("a stored report: {error}")))?;
-        Ok(Self::Ok(Json(report), Some("true".to_owned())))
+        Ok(Self::Ok(Json::new(report), Some("true".to_owned())))
     }
 }
 

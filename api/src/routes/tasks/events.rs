@@ -5,12 +5,14 @@ use std::{collections::VecDeque, fmt::Write as _};
 use futures_util::stream;
 use jobs::{Event, EventKind, bell::Watch, store};
 use models::id::TaskId;
-use poem::{Body, web::Data};
+use poem::{Body, IntoResponse, Response, web::Data};
 use poem_openapi::{
     ApiResponse, OpenApi,
     param::{Header, Path},
-    payload::Binary,
+    payload::Payload,
+    registry::{MetaSchemaRef, Registry},
 };
+use schemars::{JsonSchema, generate::SchemaSettings};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -18,6 +20,7 @@ use super::answer::get;
 use crate::{
     app::App,
     caller::Caller,
+    json::{reference, register},
     limits::{EVENTS_COMMENT_PERIOD, EVENTS_PAGE},
     problem::Problem,
     routes::Tag,
@@ -70,7 +73,7 @@ impl Events {
             Some((Ok::<_, std::io::Error>(chunk), reader))
         });
         Ok(Streamed::Ok(
-            Binary(Body::from_bytes_stream(chunks)),
+            EventSource(Body::from_bytes_stream(chunks)),
             "no-cache".to_owned(),
         ))
     }
@@ -79,9 +82,9 @@ impl Events {
 #[derive(ApiResponse)]
 enum Streamed {
     /// The events.
-    #[oai(status = 200, content_type = "text/event-stream")]
+    #[oai(status = 200)]
     Ok(
-        Binary<Body>,
+        EventSource,
         /// Nobody in between may keep the stream.
         #[oai(header = "Cache-Control")]
         String,
@@ -89,6 +92,44 @@ enum Streamed {
     /// The task has ended, and the reader has seen every event.
     #[oai(status = 204)]
     Over,
+}
+
+/// A body of server-sent events.
+struct EventSource(Body);
+
+impl Payload for EventSource {
+    const CONTENT_TYPE: &'static str = "text/event-stream";
+
+    fn schema_ref() -> MetaSchemaRef {
+        reference::<TaskEvent>()
+    }
+
+    fn register(registry: &mut Registry) {
+        register::<TaskEvent>(registry, SchemaSettings::openapi3().for_serialize());
+    }
+}
+
+impl IntoResponse for EventSource {
+    fn into_response(self) -> Response {
+        Response::builder()
+            .content_type(Self::CONTENT_TYPE)
+            .body(self.0)
+    }
+}
+
+/// One event of the stream.
+#[derive(JsonSchema)]
+#[expect(
+    dead_code,
+    reason = "only the schema is used: the stream has a form of its own"
+)]
+struct TaskEvent {
+    /// The version of the task after the change; counts from 1 without a gap.
+    id: String,
+    /// `state`, `progress`, `partial` or `done`.
+    event: String,
+    /// What has changed, as JSON.
+    data: String,
 }
 
 /// Where one reader of the stream is.

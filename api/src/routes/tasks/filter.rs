@@ -36,3 +36,25 @@ impl From<StateFilter> for State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use poem_openapi::types::ParseFromParameter;
+
+    use super::*;
+    use crate::{json::agreement::words, routes::tasks::view::TaskState};
+
+    #[test]
+    fn the_states_are_those_of_tasks() {
+        let states: Vec<_> = State::ALL.iter().map(|state| state.as_str()).collect();
+
+        words::<TaskState>(&states);
+        for word in states {
+            let filter = StateFilter::parse_from_parameter(word).ok();
+            assert_eq!(
+                filter.map(|filter| State::from(filter).as_str()),
+                Some(word)
+            );
+        }
+    }
+}

@@ -77,6 +77,7 @@ impl Tasks {
 
     /// Lists the caller's tasks, newest first.
     #[oai(path = "/v1/tasks", method = "get", operation_id = "list_tasks")]
+    #[expect(clippy::too_many_arguments, reason = "a filter is a parameter each")]
     async fn list_tasks(
         &self,
         app: Data<&App>,
@@ -110,7 +111,7 @@ impl Tasks {
         let mut conn = app.conn().await?;
         let tasks = store::list(&mut conn, caller.owner, &filter, cursor, limit).await?;
         let now = app.db.now();
-        Ok(Listed::Ok(Json(PageView::of(tasks, |task| {
+        Ok(Listed::Ok(Json::new(PageView::of(tasks, |task| {
             TaskView::new(task, None, now)
         }))))
     }
@@ -148,11 +149,31 @@ impl Tasks {
             return Ok(Polled::NotModified(version, poll, applied(waited)));
         }
         Ok(Polled::Ok(
-            Json(view(&app, task).await?),
+            Json::new(view(&app, task).await?),
             version,
             poll,
             applied(waited),
         ))
+    }
+
+    /// Forgets a task that has ended, with its events and attempts.
+    #[oai(
+        path = "/v1/tasks/:id",
+        method = "delete",
+        operation_id = "delete_task"
+    )]
+    async fn delete_task(
+        &self,
+        app: Data<&App>,
+        caller: Caller,
+        /// The id of the task.
+        id: Path<Uuid>,
+    ) -> Result<Deleted, Problem> {
+        let mut tx = app.begin().await?;
+        store::delete(&mut tx, caller.owner, id.0.into()).await?;
+        tx.commit().await?;
+        app.bell.announce(id.0.into());
+        Ok(Deleted::Done)
     }
 }
 
@@ -192,4 +213,11 @@ enum Polled {
         #[oai(header = "Preference-Applied")]
         Option<String>,
     ),
+}
+
+#[derive(ApiResponse)]
+enum Deleted {
+    /// It is gone.
+    #[oai(status = 204)]
+    Done,
 }

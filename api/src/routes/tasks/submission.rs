@@ -21,9 +21,9 @@ const YEAR_MAX: i32 = 9999;
 /// A task to submit.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "BatchItem")]
 pub(crate) struct Submission {
     /// The kind of work; it must be open to clients.
-    #[schemars(length(max = 60))]
     pub(crate) kind: String,
     /// What the kind of work takes.
     #[schemars(with = "serde_json::Map<String, Value>")]

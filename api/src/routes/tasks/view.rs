@@ -15,7 +15,7 @@ use crate::codes::Code;
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Task")]
 pub(crate) struct TaskView {
-    /// A UUIDv7: ids sort by the time they were made.
+    /// A UUID of version 7: ids sort by the time they were made.
     pub(crate) id: Uuid,
     /// The kind of work.
     pub(crate) kind: String,
@@ -168,7 +168,7 @@ pub(crate) struct Links {
 #[derive(JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(dead_code, reason = "describes the words of `jobs` to clients")]
-enum TaskState {
+pub(crate) enum TaskState {
     /// It waits for a worker, or for its time.
     Queued,
     /// A worker is at it.

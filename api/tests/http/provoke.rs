@@ -1,0 +1,136 @@
+//! A request that provokes each problem, over paths that misbehave.
+
+use std::time::Duration;
+
+use api::{
+    App,
+    limits::{BODY_BYTES_MAX, Timeouts},
+};
+use futures_util::stream;
+use jobs::bell::Bell;
+use models::testing::{TestDb, TestResult};
+use platform::health::Health;
+use poem::{Body, Route, get, handler, http::Method};
+use serde_json::json;
+
+use crate::harness::{Answer, Api};
+
+pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
+pub(crate) const NOBODY: &str = "/v1/tasks/01990000-0000-7000-8000-000000000000";
+
+#[handler]
+fn panics() -> String {
+    panic!("a secret reason")
+}
+
+#[handler]
+async fn sleeps() -> String {
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    String::new()
+}
+
+/// The API with paths that misbehave, and with little patience.
+pub(crate) fn api(test: &TestDb) -> Api {
+    let timeouts = Timeouts {
+        body: Duration::from_millis(50),
+        request: Duration::from_secs(1),
+    };
+    let mut app = App::new(test.db.clone(), Bell::in_process(), Health::default());
+    app.timeouts = timeouts;
+    let more = Route::new()
+        .at("/test/panics", get(panics))
+        .at("/test/sleeps", get(sleeps));
+    Api::with(app, more)
+}
+
+/// A request that each problem answers, none of which changes anything for the others.
+pub(crate) async fn provoke(api: &Api, code: &str) -> TestResult<Answer> {
+    // The id would differ each time otherwise.
+    let id = ("x-request-id", "snapshot");
+    let read = async |path: &str, header| {
+        api.send(Method::GET, path, &[id, header], Body::empty())
+            .await
+    };
+    let submit = async |body: Body, header| {
+        api.send(Method::POST, "/v1/tasks", &[id, header], body)
+            .await
+    };
+    match code {
+        "malformed_request" => {
+            let broken = stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("cut off"))]);
+            submit(Body::from_bytes_stream(broken), JSON).await
+        }
+        "malformed_json" => submit("{\"kind\": ".into(), JSON).await,
+        "invalid_parameter" => read("/v1/tasks?limit=1000", id).await,
+        "malformed_idempotency_key" => {
+            let key = "k".repeat(256);
+            let headers = [id, JSON, ("idempotency-key", key.as_str())];
+            let body = json!({"kind": "noop", "payload": {"n": 1}}).to_string();
+            api.send(Method::POST, "/v1/tasks", &headers, body.into())
+                .await
+        }
+        "origin_not_allowed" => read("/v1/tasks", ("origin", "https://example.com")).await,
+        "not_found" => read(NOBODY, id).await,
+        "no_such_path" => read("/v1/nothing", id).await,
+        "method_not_allowed" => api.send(Method::PUT, NOBODY, &[id], Body::empty()).await,
+        "not_acceptable" => read("/v1/tasks", ("accept", "image/png")).await,
+        "body_timeout" => {
+            submit(
+                Body::from_bytes_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>()),
+                JSON,
+            )
+            .await
+        }
+        "body_too_large" => submit(" ".repeat(BODY_BYTES_MAX + 1).into(), JSON).await,
+        "unsupported_media_type" => submit("n=1".into(), ("content-type", "text/plain")).await,
+        "host_not_allowed" => read("/v1/tasks", ("host", "rebound.example.com")).await,
+        "validation_failed" => submit(r#"{"kind": "noop", "payload": {}}"#.into(), JSON).await,
+        "internal" => read("/test/panics", id).await,
+        "request_timeout" => read("/test/sleeps", id).await,
+        _ => provoke_by_state(api, code, id).await,
+    }
+}
+
+/// The problems that need something to be there first.
+async fn provoke_by_state(api: &Api, code: &str, id: (&str, &str)) -> TestResult<Answer> {
+    let noop = |n: i64| json!({"kind": "noop", "payload": {"n": n}});
+    let brief = json!({"topic": "Tide pools"});
+    match code {
+        "course_not_finished" => {
+            let path = api
+                .post("/v1/courses", &brief)
+                .await?
+                .word("/links/subject");
+            api.get_with(&format!("{path}/export"), &[id]).await
+        }
+        "precondition_failed" => {
+            let path = api
+                .post("/v1/courses", &brief)
+                .await?
+                .word("/links/subject");
+            let headers = [id, ("if-match", "\"7\"")];
+            api.send(Method::DELETE, &path, &headers, Body::empty())
+                .await
+        }
+        "task_live" => {
+            let path = format!("/v1/tasks/{}", api.noop(1).await?);
+            api.send(Method::DELETE, &path, &[id], Body::empty()).await
+        }
+        "task_succeeded" => {
+            let task = api.noop(1).await?;
+            api.succeed(task).await?;
+            let path = format!("/v1/tasks/{task}/retry");
+            api.send(Method::POST, &path, &[id], Body::empty()).await
+        }
+        "idempotency_mismatch" => {
+            let headers = [id, ("idempotency-key", "once")];
+            api.post_with("/v1/tasks", &noop(1), &headers).await?;
+            api.post_with("/v1/tasks", &noop(2), &headers).await
+        }
+        "database_unavailable" => {
+            api.app.db.close().await;
+            api.get_with(NOBODY, &[id]).await
+        }
+        other => Err(format!("no test provokes `{other}`").into()),
+    }
+}
