@@ -1,5 +1,7 @@
 //! The outline of a course: its form, its schema, and how parts of it become one.
 
+use std::{cmp::Reverse, collections::HashSet};
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -108,6 +110,37 @@ impl OutlineDraft {
         self
     }
 
+    /// The same outline, with lessons of another one in the place of those whose title is taken.
+    ///
+    /// Lessons stand alone: a title that comes twice is no reason to throw the whole plan away.
+    pub(crate) fn mended(mut self, other: &Self, planned: Option<&Self>) -> Self {
+        let title = |lesson: &LessonPlan| normalise(&lesson.title);
+        let own: HashSet<String> = self.lessons().map(title).collect();
+        let mut taken: HashSet<String> = planned
+            .into_iter()
+            .flat_map(Self::lessons)
+            .map(title)
+            .collect();
+        let lessons = self
+            .modules
+            .iter_mut()
+            .flat_map(|module| &mut module.lessons);
+        for lesson in lessons {
+            if taken.insert(title(lesson)) {
+                continue;
+            }
+            let fresh = |lesson: &&LessonPlan| {
+                let title = title(lesson);
+                !taken.contains(&title) && !own.contains(&title)
+            };
+            if let Some(spare) = other.lessons().find(fresh) {
+                taken.insert(title(spare));
+                *lesson = spare.clone();
+            }
+        }
+        self
+    }
+
     /// Appends the modules of a later part.
     pub(crate) fn append(&mut self, part: Self) {
         self.modules.extend(part.modules);
@@ -116,7 +149,7 @@ impl OutlineDraft {
 
 /// The numbers (from 0) of lessons whose title an earlier lesson has already.
 pub(crate) fn repeated_titles<'a>(titles: impl Iterator<Item = &'a str>) -> Vec<usize> {
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     let repeated = titles
         .enumerate()
         .filter(|(_, title)| !seen.insert(normalise(title)));
@@ -145,7 +178,7 @@ pub(crate) fn objectives(outline: &OutlineDraft, wanted: &[String]) -> Vec<Vec<S
         let rank = |number: &usize| {
             let plan = plans[*number];
             let shared = shared_words(objective, &format!("{} {}", plan.title, plan.objective));
-            (shared, std::cmp::Reverse(objectives[*number].len()))
+            (shared, Reverse(objectives[*number].len()))
         };
         // `max_by_key` keeps the last of equals: reversed, the earliest lesson wins.
         if let Some(lesson) = (0..plans.len()).rev().max_by_key(rank) {
@@ -157,7 +190,7 @@ pub(crate) fn objectives(outline: &OutlineDraft, wanted: &[String]) -> Vec<Vec<S
 
 /// Whether one objective says everything that another does.
 pub(crate) fn covers(taught: &str, wanted: &str) -> bool {
-    let distinct: std::collections::HashSet<String> = words(wanted).into_iter().collect();
+    let distinct: HashSet<String> = words(wanted).into_iter().collect();
     shared_words(wanted, taught) == distinct.len()
 }
 
@@ -243,5 +276,24 @@ pub(crate) mod tests {
         assert_eq!(objectives[0], ["Explain step 1 of tides", "Read a table"]);
         assert_eq!(objectives[1], ["Explain step 2 of tides"]);
         assert_eq!(objectives[2], ["Explain step 3 of tides", "Draw step 3"]);
+    }
+
+    #[test]
+    fn a_repeated_title_is_replaced_by_a_lesson_of_another_answer() {
+        let mut outline = good("tides", 3);
+        outline.modules[0].lessons[2].title = "Tides: step 1".to_owned();
+        let mut other = good("tides", 3);
+        other.modules[0].lessons[0].title = "tides at night".to_owned();
+
+        let mended = outline.mended(&other, None);
+
+        let titles: Vec<&str> = mended
+            .lessons()
+            .map(|lesson| lesson.title.as_str())
+            .collect();
+        assert_eq!(titles, ["tides, step 1", "tides, step 2", "tides at night"]);
+        let planned = good("tides", 1);
+        let late = good("tides", 3).mended(&other, Some(&planned));
+        assert_eq!(late.modules[0].lessons[0].title, "tides at night");
     }
 }

@@ -7,7 +7,7 @@ use models::{
 };
 
 use super::{
-    ask::{Answer, Part, later},
+    ask::{Answer, Part},
     gates::flag,
     limits::Limits,
     outline::{self, OutlineDraft},
@@ -28,7 +28,11 @@ pub(crate) async fn plan(course: &Course, model: &Loaded, run: &Run) -> Result<P
         let planned = whole.as_ref().map(|(outline, _)| outline);
         let part = part(course, &limits, number, size, planned)?;
         let gates = |draft: &OutlineDraft| gates(draft, planned, &course.brief.topic);
-        let asking = part.ask(model, run.cancelled(), later, gates);
+        let join = |best: Option<&OutlineDraft>, later: OutlineDraft| match best {
+            Some(best) => best.clone().mended(&later, planned),
+            None => later,
+        };
+        let asking = part.ask(model, run.cancelled(), join, gates);
         let answer = run
             .checkpoint(&part.name, &part.digest(model), asking)
             .await?;
