@@ -37,7 +37,8 @@ pub(crate) async fn attempt(run: &Run) {
         info_span!("job.run", job.id = %task.id, job.kind = %task.kind, job.attempt = task.attempt);
     async {
         info!(request.id = task.request_id, "Started");
-        let verdict = verdict(run, perform(run).await);
+        let limit = kinds::find(&task.kind).map_or(TIMEOUT_DEFAULT, |kind| kind.timeout);
+        let verdict = verdict(run, perform(run, limit).await);
         run.flush().await;
         settle(run, verdict).await;
     }
@@ -49,11 +50,10 @@ pub(crate) async fn attempt(run: &Run) {
 ///
 /// A handler that is told to stop is dropped where it waits: its transactions roll back, its request
 /// to the model is cancelled.
-async fn perform(run: &Run) -> Result<Outcome, JobError> {
+async fn perform(run: &Run, limit: Duration) -> Result<Outcome, JobError> {
     let Some(handler) = handlers::find(&run.task().kind) else {
         return Err(JobError::snooze(UNKNOWN_PAUSE));
     };
-    let limit = kinds::find(handler.kind).map_or(TIMEOUT_DEFAULT, |kind| kind.timeout);
     tokio::select! {
         biased;
         ended = AssertUnwindSafe((handler.run)(run)).catch_unwind() => {
@@ -213,4 +213,83 @@ fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "it panicked without saying why".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::future::BoxFuture;
+    use inference::{Error, Generation, ModelInfo, Request};
+    use jobs::kinds::Noop;
+    use models::testing::{TestDb, TestResult};
+    use platform::health::Health;
+
+    use super::*;
+    use crate::{
+        model::{Model, Models},
+        run::tests::started,
+    };
+
+    /// These tests ask for nothing.
+    struct Silent;
+
+    impl Model for Silent {
+        fn info(&self) -> &ModelInfo {
+            unreachable!("nobody asks")
+        }
+
+        fn generate(&self, _request: Request) -> BoxFuture<'_, Result<Generation, Error>> {
+            unreachable!("nobody asks")
+        }
+    }
+
+    async fn slow(test: &TestDb) -> TestResult<Run> {
+        let noop = Noop {
+            n: 1,
+            sleep_ms: 10_000,
+            fail: None,
+        };
+        started(
+            test,
+            Models::ready(Arc::new(Silent)),
+            Health::default(),
+            &noop,
+        )
+        .await
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_takes_too_long_is_tried_again() -> TestResult {
+        let test = TestDb::sqlite().await?;
+        let run = slow(&test).await?;
+
+        let ended = perform(&run, Duration::from_millis(20)).await;
+        settle(&run, verdict(&run, ended)).await;
+
+        let task = store::get(&mut test.db.conn().await?, run.task().id).await?;
+        assert_eq!(task.state, State::Queued);
+        assert_eq!(
+            task.error.map(|error| error.code).as_deref(),
+            Some("timeout")
+        );
+        test.close().await
+    }
+
+    #[tokio::test]
+    async fn progress_is_written_before_the_end_and_never_falls() -> TestResult {
+        let test = TestDb::sqlite().await?;
+        let run = slow(&test).await?;
+
+        run.progress(jobs::Progress {
+            percent: 40.0,
+            ..jobs::Progress::default()
+        });
+        run.say("step", "Still at it");
+        run.flush().await;
+
+        let task = store::get(&mut test.db.conn().await?, run.task().id).await?;
+        assert_eq!((task.percent, task.step.as_deref()), (40.0, Some("step")));
+        test.close().await
+    }
 }

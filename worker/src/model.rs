@@ -264,3 +264,85 @@ fn downloading(progress: &inference::Progress) -> String {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jobs::kinds::Noop;
+    use models::testing::{TestDb, TestResult};
+
+    use super::*;
+    use crate::run::tests::started;
+
+    fn missing(fallback: bool) -> ModelConfig {
+        ModelConfig {
+            source: Source::Path("/nowhere/model.gguf".into()),
+            fallback,
+            fetch: FetchOptions::new("/nowhere"),
+            engine: EngineConfig::default(),
+        }
+    }
+
+    async fn run(test: &TestDb, config: ModelConfig, health: &Health) -> TestResult<Run> {
+        let models = Models::lazy(config, health.clone());
+        started(
+            test,
+            models,
+            health.clone(),
+            &Noop {
+                n: 1,
+                sleep_ms: 0,
+                fail: None,
+            },
+        )
+        .await
+    }
+
+    #[tokio::test]
+    async fn a_missing_model_is_tried_again_and_says_what_to_do() -> TestResult {
+        let test = TestDb::sqlite().await?;
+        let health = Health::default();
+        let run = run(&test, missing(false), &health).await?;
+
+        let error = run
+            .ctx()
+            .model
+            .get(&run)
+            .await
+            .expect_err("there is no such file");
+
+        assert!(
+            matches!(
+                error,
+                JobError::Retry {
+                    code: "model_unavailable",
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        assert!(matches!(health.snapshot()[COMPONENT], Status::Degraded(_)));
+        test.close().await
+    }
+
+    #[tokio::test]
+    async fn the_starter_stands_in_only_when_it_may_and_says_so() -> TestResult {
+        let test = TestDb::sqlite().await?;
+        let health = Health::default();
+        let run = run(&test, missing(true), &health).await?;
+
+        let loaded = run.ctx().model.get(&run).await?;
+
+        assert!(
+            loaded
+                .fallback
+                .is_some_and(|reason| reason.contains("/nowhere/model.gguf"))
+        );
+        assert!(
+            run.warnings()[0].contains("starter"),
+            "{:?}",
+            run.warnings()
+        );
+        assert!(matches!(health.snapshot()[COMPONENT], Status::Degraded(_)));
+        test.close().await
+    }
+}

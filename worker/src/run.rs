@@ -239,3 +239,38 @@ impl Run {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use jobs::{Job, bell::Bell, store::Options};
+    use models::{
+        OwnerId,
+        testing::{TestDb, TestResult},
+    };
+    use platform::health::Health;
+
+    use super::*;
+    use crate::model::Models;
+
+    /// The first attempt at a job, started.
+    pub(crate) async fn started<J: Job>(
+        test: &TestDb,
+        model: Models,
+        health: Health,
+        job: &J,
+    ) -> TestResult<Run> {
+        let db = test.db.clone();
+        let mut tx = db.begin().await?;
+        let task = store::enqueue(&mut tx, job, Options::by(OwnerId::LOCAL), db.now()).await?;
+        tx.commit().await?;
+        let tasks = store::start(&db, &[task.id], "a test", db.now()).await?;
+        let task = tasks.into_iter().next().ok_or("it started")?;
+        let ctx = Ctx {
+            db,
+            bell: Bell::in_process(),
+            model,
+            health,
+        };
+        Ok(Run::new(task, ctx))
+    }
+}
