@@ -23,11 +23,16 @@ def generate(model, tok, asks, temperature, tokens_max=620):
     return answers
 
 
+SHAPES = [{"title", "summary", "modules"}, {"summary", "sections", "key_points", "misconception", "exercise"}, {"items"}]
+
+
 def parse(text):
+    """The answer, if it is JSON with the keys of one of the three shapes."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return None
+    return value if isinstance(value, dict) and set(value) in SHAPES else None
 
 
 def strings(value):
@@ -44,7 +49,9 @@ def main():
     args.add_argument("--known", action="store_true", help="topics of the knowledge file that were held out, too")
     args.add_argument("--show", type=int, default=2, help="topics whose answers are printed")
     args.add_argument("--seed", type=int, default=1)
+    args.add_argument("--threads", type=int, default=2)
     args = args.parse_args()
+    torch.set_num_threads(args.threads)
     kept = torch.load(os.path.join(args.run, "checkpoint.pt"), weights_only=False)
     own = Gemma3(Config(**kept["config"]))
     own.load_state_dict(kept["smooth"])

@@ -7,16 +7,18 @@ import argparse, copy, dataclasses, os, random, time
 import torch
 from torch.nn import functional as F
 import corpus, tokenizer
+from tokenizer import BYTES, CONTROL
 from model import Config, Gemma3
-
-START, END, BOS = 4, 5, 2
 
 
 def encode(tok, ask, answer):
-    """The ids of one chat and the place where the answer begins."""
-    a = tok.encode(f"<bos><start_of_turn>user\n{ask}<end_of_turn>\n<start_of_turn>model\n", add_special_tokens=False).ids
+    """The ids of one chat and the place where learning begins: at the lines of the prompt that repeat others, else at the answer."""
+    text = f"<bos><start_of_turn>user\n{ask}<end_of_turn>\n<start_of_turn>model\n"
+    cut = max(text.find("\nCourse: "), text.find("\nLesson: "))
+    parts = [text[:cut], text[cut:]] if cut > 0 else [text]
+    a = [tok.encode(p, add_special_tokens=False).ids for p in parts]
     b = tok.encode(answer + "<end_of_turn>", add_special_tokens=False).ids
-    return a + b, len(a)
+    return sum(a, []) + b, len(a[0])
 
 
 def batches(tok, rng, size, context, pool=240):
@@ -38,6 +40,18 @@ def batches(tok, rng, size, context, pool=240):
                 ids[i, :len(row)] = torch.tensor(row)
                 wanted[i, begin - 1:len(row) - 1] = True
             yield ids, wanted
+
+
+def echoes(generator, vocab, rows, width=72):
+    """Random tokens said again and again: the shortest way to teach a model to copy what it has never seen."""
+    ids = torch.zeros(rows, width, dtype=torch.long)
+    wanted = torch.zeros(rows, width - 1, dtype=torch.bool)
+    for row, want in zip(ids, wanted):
+        length = int(torch.randint(3, width // 2, (1,), generator=generator))
+        said = torch.randint(len(CONTROL) + len(BYTES), vocab, (length,), generator=generator)
+        row[:] = said.repeat(width // length + 1)[:width]
+        want[length:] = True
+    return ids, wanted
 
 
 @torch.no_grad()
@@ -100,11 +114,16 @@ def main():
     feed = batches(tok, random.Random(f"{args.seed}-{step}"), args.batch, c.context)
     saved = last = time.time()
     begun = spent
+    generator, echo = torch.Generator().manual_seed(args.seed + step), 9.0
+    loss_of = lambda ids, wanted: F.cross_entropy(model.hidden(ids[:, :-1])[wanted] @ model.embed_tokens.weight.T, ids[:, 1:][wanted])
     for ids, wanted in feed:
         rate = min(1, (step + 1) / 60, max(0.0, 1 - spent / (args.minutes * 60)) / args.decay)
-        hidden = model.hidden(ids[:, :-1])[wanted]
-        loss = F.cross_entropy(hidden @ model.embed_tokens.weight.T, ids[:, 1:][wanted])
+        loss = loss_of(ids, wanted)
         loss.backward()
+        if echo > 0.3 or step % 10 == 0:  # until it can copy, then now and then
+            copied = loss_of(*echoes(generator, c.vocab, 16))
+            (0.5 * copied).backward()
+            echo = copied.item() if echo == 9.0 else 0.9 * echo + 0.1 * copied.item()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         adam.param_groups[0]["lr"] = args.adam * rate
         adam.step()
@@ -117,7 +136,7 @@ def main():
                 a.lerp_(b, min(0.01, 1 - rate * 0.99 if rate < 0.1 else 0.01) if step > 100 else 0.2)
         spent, last = spent + time.time() - last, time.time()
         if step % 20 == 0:
-            log.write(f"step {step} tokens {tokens} spent {spent:.0f}s {tokens / spent:.0f}/s loss {loss.item():.3f} mean {loss_mean:.3f} rate {rate:.3f}\n")
+            log.write(f"step {step} tokens {tokens} spent {spent:.0f}s {tokens / spent:.0f}/s loss {loss.item():.3f} mean {loss_mean:.3f} rate {rate:.3f} echo {echo:.2f}\n")
         done = spent >= args.minutes * 60 or step >= args.steps
         if time.time() - saved > 120 or done:
             state = {"config": dataclasses.asdict(c), "model": model.state_dict(), "smooth": smooth.state_dict(), "adam": adam.state_dict(),
