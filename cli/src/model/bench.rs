@@ -4,7 +4,7 @@ use std::{num::NonZero, path::PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use inference::bench::{Case, Measured, measure};
+use inference::bench::{Case, Measured, make, measure};
 use tokio::{process::Command, task::spawn_blocking};
 
 /// What to measure.
@@ -33,7 +33,7 @@ pub(super) async fn run(args: &BenchArgs) -> anyhow::Result<()> {
     };
     let case = Case::ALL.into_iter().find(|case| case.to_string() == *name);
     let case = case.with_context(|| format!("there is no case {name}, but {}", names()))?;
-    let folder = args.folder.clone().unwrap_or_else(std::env::temp_dir);
+    let folder = args.folder();
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let threads = args.threads.unwrap_or(cores);
     let measured = spawn_blocking(move || measure(case, &folder, threads)).await??;
@@ -41,14 +41,16 @@ pub(super) async fn run(args: &BenchArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Memory that one case gave back would be used by the next, unseen: each has its own process.
+/// Making a model takes memory that stays with the process, so each is measured in one of its own.
 async fn each_alone(args: &BenchArgs) -> anyhow::Result<()> {
+    let folder = args.folder();
     for case in Case::ALL {
+        let place = folder.clone();
+        spawn_blocking(move || make(case, &place)).await??;
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["model", "bench", "--case", &case.to_string()]);
-        if let Some(folder) = &args.folder {
-            command.arg("--folder").arg(folder);
-        }
+        command
+            .args(["model", "bench", "--case", &case.to_string(), "--folder"])
+            .arg(&folder);
         if let Some(threads) = args.threads {
             command.args(["--threads", &threads.to_string()]);
         }
@@ -58,6 +60,12 @@ async fn each_alone(args: &BenchArgs) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+impl BenchArgs {
+    fn folder(&self) -> PathBuf {
+        self.folder.clone().unwrap_or_else(std::env::temp_dir)
+    }
 }
 
 fn names() -> String {
