@@ -9,8 +9,8 @@ use jobs::{
 };
 use models::Tx;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 use super::view::TaskPriority;
 use crate::{body, caller::Caller, problem::Problem, request::RequestContext};
@@ -26,7 +26,8 @@ pub(crate) struct Submission {
     /// The kind of work; it must be open to clients.
     pub(crate) kind: String,
     /// What the kind of work takes.
-    #[schemars(with = "serde_json::Map<String, Value>")]
+    #[serde(deserialize_with = "object")]
+    #[schemars(with = "Map<String, Value>")]
     pub(crate) payload: Value,
     /// What is worked on first.
     #[serde(default)]
@@ -97,6 +98,10 @@ impl Submission {
         };
         (self.payload, options)
     }
+}
+
+fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    Map::deserialize(deserializer).map(Value::Object)
 }
 
 fn open_kinds() -> impl Iterator<Item = &'static str> {
