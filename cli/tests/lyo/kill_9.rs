@@ -1,6 +1,7 @@
 //! `kill -9` at random moments of a course changes nothing of the course.
 
 use std::{
+    collections::BTreeSet,
     path::Path,
     time::{Duration, Instant},
 };
@@ -67,14 +68,16 @@ async fn kill_often(
     let mut random = StdRng::seed_from_u64(9);
     // All kills have to fit into the work that there is.
     let longest = duration / (kills + 1);
+    let mut seen = BTreeSet::new();
     for kill in 1..=kills {
-        at_work(&dev, task).await?;
+        at_work(&dev, &seen).await?;
         sleep(longest.mul_f64(random.random())).await;
         let before = dev.get(task).await?;
         ensure!(
             before["done"] == json!(false),
             "the course was done before kill {kill}"
         );
+        seen = running(&dev).await?;
         dev.kill().await?;
         dev = Dev::start(data).await?;
         eprintln!("kill {kill} at {} %", before["progress"]["percent"]);
@@ -82,22 +85,23 @@ async fn kill_often(
     Ok(dev)
 }
 
-/// Waits until something runs: a lease of the process before has to run out first.
-async fn at_work(dev: &Dev, task: &str) -> anyhow::Result<()> {
+/// Waits until this process works on something: what the one before held is still marked as
+/// running until its lease runs out.
+async fn at_work(dev: &Dev, seen: &BTreeSet<(String, u64)>) -> anyhow::Result<()> {
     let began = Instant::now();
-    loop {
-        let running = dev.get("/v1/tasks?state=running&limit=1").await?;
-        let done = dev.get(task).await?["done"] == json!(true);
-        if done
-            || running["items"]
-                .as_array()
-                .is_some_and(|tasks| !tasks.is_empty())
-        {
-            return Ok(());
-        }
+    while running(dev).await?.is_subset(seen) {
         ensure!(began.elapsed() < PATIENCE, "nothing runs");
         sleep(Duration::from_millis(50)).await;
     }
+    Ok(())
+}
+
+/// Every running task with its attempt.
+async fn running(dev: &Dev) -> anyhow::Result<BTreeSet<(String, u64)>> {
+    let page = dev.get("/v1/tasks?state=running&limit=100").await?;
+    let tasks = page["items"].as_array().cloned().unwrap_or_default();
+    let attempt = |task: &Value| Some((task["id"].as_str()?.to_owned(), task["attempt"].as_u64()?));
+    Ok(tasks.iter().filter_map(attempt).collect())
 }
 
 /// Every lesson has exactly one attempt that finished it; the others were lost to a kill.
