@@ -32,8 +32,10 @@ const LESSON: &Definition = &Definition::of::<WriteLesson>();
 const PERCENT_OUTLINE: f64 = 15.0;
 const PERCENT_LESSONS: f64 = 90.0;
 const PERCENT_AGAIN: f64 = 95.0;
+/// How often a lesson that repeats an earlier one is written at most.
+const ROUNDS_MAX: i64 = 3;
 /// A checkpoint that follows from nothing but the task has one digest for ever.
-const SECOND_ROUND: &str = "second_round";
+const ROUND: &str = "round";
 const DIGEST: &str = "1";
 
 impl Handle for GenerateCourse {
@@ -159,26 +161,28 @@ impl Work<'_> {
         }
         let title = self.course.title.as_deref().unwrap_or_default();
         let review = review(&self.course.brief, title, &self.lessons);
-        if !review.again.is_empty() && !self.asked_again().await? {
-            return self.ask_again(&review.again).await;
+        let round = self.round().await? + 1;
+        if !review.again.is_empty() && round <= ROUNDS_MAX {
+            return self.ask_again(&review.again, round).await;
         }
         self.finish(&review).await?;
         Ok(self.done())
     }
 
-    async fn asked_again(&self) -> Result<bool, JobError> {
+    /// How often the lessons have been asked for, those that were asked for most.
+    async fn round(&self) -> Result<i64, JobError> {
         let mut conn = self.ctx.db.conn().await?;
-        let kept = checkpoint::get(&mut conn, self.run.task().id, SECOND_ROUND, DIGEST).await?;
-        Ok(kept.is_some())
+        let kept = checkpoint::get(&mut conn, self.run.task().id, ROUND, DIGEST).await?;
+        Ok(kept.and_then(|kept| kept["round"].as_i64()).unwrap_or(1))
     }
 
-    async fn ask_again(&self, places: &[usize]) -> Result<Outcome, JobError> {
+    async fn ask_again(&self, places: &[usize], round: i64) -> Result<Outcome, JobError> {
         let lessons = places.iter().filter_map(|place| self.lessons.get(*place));
         let now = self.ctx.db.now();
         let mut tx = self.run.begin().await?;
-        let kept = json!({"lessons": places});
-        checkpoint::put(&mut tx, self.run.lease(), SECOND_ROUND, DIGEST, &kept, now).await?;
-        self.spawn(tx, lessons, 2, now).await?;
+        let kept = json!({"round": round, "lessons": places});
+        checkpoint::put(&mut tx, self.run.lease(), ROUND, DIGEST, &kept, now).await?;
+        self.spawn(tx, lessons, round, now).await?;
         Ok(wait(PERCENT_LESSONS, PERCENT_AGAIN))
     }
 
