@@ -16,7 +16,7 @@ pub(crate) fn check(request: &Request) -> Result<(), Problem> {
     let host = request
         .uri()
         .authority()
-        .map(|authority| authority.as_str());
+        .map(poem::http::uri::Authority::as_str);
     let host = host.or_else(|| text(request.headers(), "host"));
     if let Some(host) = host
         && !is_local(host)

@@ -16,7 +16,7 @@ use crate::{bell::Bell, job::Queue, store};
 /// A ring that was lost is repeated within this time.
 pub const PERIOD: Duration = Duration::from_secs(5);
 /// The clock is measured, and old keys are forgotten, this often.
-const KEEPING_PERIOD: Duration = Duration::from_secs(60);
+const KEEPING_PERIOD: Duration = Duration::from_mins(1);
 /// Tasks that one round takes back at most.
 const REAP_MAX: u32 = 256;
 /// Idempotency keys that are forgotten in one statement.

@@ -19,7 +19,7 @@ impl Retry {
         Self {
             attempts,
             base: Duration::from_secs(1),
-            max: Duration::from_secs(60),
+            max: Duration::from_mins(1),
         }
     }
 

@@ -85,18 +85,16 @@ impl DatabaseArgs {
     /// # Errors
     /// When the data folder is needed, and unknown or not UTF-8.
     pub fn url(&self, data: &DataArgs) -> anyhow::Result<Secret> {
-        match &self.database_url {
-            Some(url) => Ok(url.clone()),
-            None => {
-                let file = data.folder()?.join(DATABASE_FILE);
-                let file = file
-                    .to_str()
-                    .context("the data folder's name is not UTF-8")?;
-                // In a URL, `?` ends the path and `%` starts an escape.
-                let file = file.replace('%', "%25").replace('?', "%3f");
-                Ok(Secret(format!("sqlite://{file}")))
-            }
+        if let Some(url) = &self.database_url {
+            return Ok(url.clone());
         }
+        let file = data.folder()?.join(DATABASE_FILE);
+        let file = file
+            .to_str()
+            .context("the data folder's name is not UTF-8")?;
+        // In a URL, `?` ends the path and `%` starts an escape.
+        let file = file.replace('%', "%25").replace('?', "%3f");
+        Ok(Secret(format!("sqlite://{file}")))
     }
 }
 

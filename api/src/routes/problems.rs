@@ -27,6 +27,10 @@ impl Problems {
         method = "get",
         operation_id = "explain_problem"
     )]
+    #[expect(
+        clippy::unused_async,
+        reason = "handlers are async by the macro's rule"
+    )]
     async fn explain_problem(
         &self,
         /// The code of a problem, with `_` or with `-`.

@@ -189,7 +189,7 @@ impl<'d> Walk<'d> {
                 continue;
             }
             let succeeded = count(&children, |state| state == State::Succeeded);
-            let failed = count(&children, |state| state.is_done()) - succeeded;
+            let failed = count(&children, State::is_done) - succeeded;
             let found = (task.children_succeeded, task.children_failed);
             assert_eq!(found, (succeeded, failed), "seed {}: {task:?}", self.seed);
             if task.state == State::Waiting {

@@ -147,8 +147,8 @@ pub(crate) async fn again(db: &Db, task: &Task, fresh: bool) -> Result<Changed> 
 /// Ends these tasks at the same time.
 pub(crate) async fn together(db: &Db, tasks: &[Task]) -> Result<Vec<Changed>> {
     let mut ends = JoinSet::new();
-    for task in tasks.iter().cloned() {
-        let db = db.clone();
+    for task in tasks {
+        let (db, task) = (db.clone(), task.clone());
         ends.spawn(async move { succeed(&db, &task).await });
     }
     ends.join_all().await.into_iter().collect()

@@ -18,6 +18,7 @@ use crate::routes::tasks::view::path as task_path;
 /// A course, without its lessons.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CourseSummary")]
+#[expect(clippy::struct_field_names, reason = "the words of the contract")]
 pub(crate) struct Summary {
     /// A UUID of version 7: ids sort by the time they were made.
     pub(crate) id: Uuid,
@@ -147,7 +148,7 @@ impl Summary {
             version: course.version,
             status: course.status,
             brief: course.brief,
-            seed: course.seed.into(),
+            seed: course.seed,
             title: course.title,
             summary: course.summary,
             created_at: course.created_at,
