@@ -229,7 +229,7 @@ impl Report {
 
     fn row(&self) -> String {
         let whole = self.whole.as_secs_f64();
-        let speed = self.tokens as f64 / whole;
+        let speed = number(self.tokens) / whole;
         format!(
             "| {} | {} | {} | {} | {} | {:.1} | {whole:.1} | {speed:.0} |",
             self.course.brief.topic,
@@ -249,7 +249,10 @@ fn summary(all: &[Report]) {
     let naming: usize = all.iter().map(Report::naming).sum();
     let tokens: u64 = all.iter().map(|report| report.tokens).sum();
     let seconds: f64 = all.iter().map(|report| report.whole.as_secs_f64()).sum();
-    let share = |part: usize, whole: usize| 100.0 * part as f64 / whole.max(1) as f64;
+    let share = |part: usize, whole: usize| {
+        let count = |lessons| number(u64::try_from(lessons).unwrap_or(u64::MAX));
+        100.0 * count(part) / count(whole.max(1))
+    };
     println!();
     println!(
         "- courses that pass all gates: {passed} of {courses} ({:.0} %)",
@@ -269,7 +272,7 @@ fn summary(all: &[Report]) {
     );
     println!(
         "- tokens a second: {:.0}",
-        tokens as f64 / seconds.max(f64::EPSILON)
+        number(tokens) / seconds.max(f64::EPSILON)
     );
 }
 
@@ -279,4 +282,9 @@ fn median(all: &[Report], of: impl Fn(&Report) -> Duration) -> f64 {
     times
         .get(times.len() / 2)
         .map_or(0.0, Duration::as_secs_f64)
+}
+
+/// A count for arithmetic: none here comes near 2^32.
+fn number(count: u64) -> f64 {
+    u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }

@@ -23,7 +23,7 @@ use crate::{
 /// A kind that this release does not know is left for a newer worker, which may be on its way.
 const UNKNOWN_PAUSE: Duration = Duration::from_secs(30);
 /// A kind without a definition has no time limit of its own.
-const TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+const TIMEOUT_DEFAULT: Duration = Duration::from_mins(1);
 /// An outcome that cannot be written is tried again, from the first to the second of these apart.
 const WRITE_PAUSE: Duration = Duration::from_millis(100);
 const WRITE_PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -226,10 +226,7 @@ mod tests {
     use platform::health::Health;
 
     use super::*;
-    use crate::{
-        model::{Model, Models},
-        run::tests::started,
-    };
+    use crate::{loading::Models, model::Model, run::tests::started};
 
     /// These tests ask for nothing.
     struct Silent;

@@ -4,7 +4,7 @@ use jobs::bell::Bell;
 use models::Db;
 use platform::health::Health;
 
-use crate::model::Models;
+use crate::loading::Models;
 
 /// The surroundings of a handler: a handle to share, cheap to clone.
 #[derive(Debug, Clone)]

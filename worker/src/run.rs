@@ -250,7 +250,7 @@ pub(crate) mod tests {
     use platform::health::Health;
 
     use super::*;
-    use crate::model::Models;
+    use crate::loading::Models;
 
     /// The first attempt at a job, started.
     pub(crate) async fn started<J: Job>(

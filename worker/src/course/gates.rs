@@ -2,24 +2,17 @@
 //!
 //! A gate that fails is a reason to ask once more; what fails again is shown to the author as a flag.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use models::content::{Content, Flag, Item, Quiz};
 
 use super::{
     lesson::running_text,
+    loops::looping,
     quiz::ITEMS,
-    text::{ends_sentence, names, normalise, sentences, words},
+    text::{ends_sentence, names, normalise},
 };
 
-/// A sentence of so many words is long enough that writing it twice in a text is no accident.
-const SENTENCE_WORDS: usize = 4;
-/// How often one sentence may stand in a lesson: once where it is taught, once where it is summed up.
-const SENTENCE_TIMES: usize = 2;
-/// The same word so many times in a row is a model going round in circles.
-const STUTTER_WORDS: usize = 3;
-/// Runs of three words that must differ, of all there are; loops fall far below it, lists do not.
-const DISTINCT_SHARE: f64 = 0.6;
 /// Answers that tell which one is right, or none.
 const NO_ANSWERS: [&str; 4] = [
     "all of the above",
@@ -31,8 +24,15 @@ const NO_ANSWERS: [&str; 4] = [
 /// What is wrong with the text of a lesson; empty when it passes.
 pub(crate) fn lesson(content: &Content, topic: &str) -> Vec<Flag> {
     let mut flags = Vec::new();
-    flags.extend(unfinished(&prose(content)).map(|detail| flag("unfinished", detail)));
-    flags.extend(looping(content).map(|detail| flag("loop", detail)));
+    let prose = prose(content);
+    let texts: Vec<&str> = prose.iter().map(|(_, text)| *text).collect();
+    let sections: Vec<&str> = content
+        .sections
+        .iter()
+        .map(|section| section.text.as_str())
+        .collect();
+    flags.extend(unfinished(&prose).map(|detail| flag("unfinished", detail)));
+    flags.extend(looping(&sections, &texts).map(|detail| flag("loop", detail)));
     flags.extend(unnamed(content, topic).map(|detail| flag("topic", detail)));
     flags.extend(linked(content).map(|detail| flag("link", detail)));
     flags
@@ -86,66 +86,6 @@ fn prose(content: &Content) -> Vec<(String, &str)> {
 fn unfinished(prose: &[(String, &str)]) -> Option<String> {
     let cut = prose.iter().find(|(_, text)| !ends_sentence(text));
     cut.map(|(name, _)| format!("{name} does not end with a sentence"))
-}
-
-fn looping(content: &Content) -> Option<String> {
-    for section in &content.sections {
-        if let Some(twice) = repeated(&[section.text.as_str()], 1) {
-            return Some(format!("a section says twice: {twice}"));
-        }
-    }
-    let prose = prose(content);
-    let texts: Vec<&str> = prose.iter().map(|(_, text)| *text).collect();
-    if let Some(often) = repeated(&texts, SENTENCE_TIMES) {
-        return Some(format!("the lesson says again and again: {often}"));
-    }
-    let words = words(&texts.join(" "));
-    if let Some(run) = words
-        .chunk_by(|a, b| a == b)
-        .find(|run| run.len() >= STUTTER_WORDS)
-    {
-        return Some(format!(
-            "\"{}\" is repeated {} times in a row",
-            run[0],
-            run.len()
-        ));
-    }
-    (distinct_share(&words) < DISTINCT_SHARE)
-        .then(|| "the same words come again and again".to_owned())
-}
-
-/// A sentence that stands in these texts more than `times` times.
-fn repeated(texts: &[&str], times: usize) -> Option<String> {
-    let mut seen: HashMap<String, usize> = HashMap::new();
-    for sentence in texts.iter().flat_map(|text| sentences(text)) {
-        let said = normalise(sentence);
-        if said.split(' ').count() < SENTENCE_WORDS {
-            continue;
-        }
-        let count = seen.entry(said).or_default();
-        *count += 1;
-        if *count > times {
-            return Some(sentence.to_owned());
-        }
-    }
-    None
-}
-
-/// How many of the runs of three words are different ones. It is what a compression ratio measures,
-/// without a compressor.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "the words of a lesson are far below 2^52"
-)]
-fn distinct_share(words: &[String]) -> f64 {
-    let runs = words.windows(3);
-    let all = runs.len();
-    let distinct: HashSet<&[String]> = runs.collect();
-    if all == 0 {
-        1.0
-    } else {
-        distinct.len() as f64 / all as f64
-    }
 }
 
 fn unnamed(content: &Content, topic: &str) -> Option<String> {
@@ -246,13 +186,6 @@ mod tests {
         let mut content = content();
         content.summary = "Learn the the the tide pools.".to_owned();
         assert_eq!(failed(&super::lesson(&content, "tide pools")), ["loop"]);
-    }
-
-    #[test]
-    fn few_different_words_are_a_loop() {
-        let text = "one two three four ".repeat(20);
-        assert!(distinct_share(&words(&text)) < DISTINCT_SHARE);
-        assert!(distinct_share(&words(&running_text(&content()))) > 0.9);
     }
 
     #[test]

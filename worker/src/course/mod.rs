@@ -7,6 +7,7 @@ pub(crate) mod ask;
 pub(crate) mod gates;
 pub(crate) mod lesson;
 pub(crate) mod limits;
+pub(crate) mod loops;
 pub(crate) mod outline;
 pub(crate) mod planning;
 pub(crate) mod prompts;

@@ -85,7 +85,12 @@ pub(crate) fn schema(lessons: usize, limits: &Limits) -> Value {
         ("summary", text(&limits.summary)),
         (
             "modules",
-            tuple(module_sizes(lessons).into_iter().map(module).collect()),
+            tuple(
+                &module_sizes(lessons)
+                    .into_iter()
+                    .map(module)
+                    .collect::<Vec<_>>(),
+            ),
         ),
     ])
 }

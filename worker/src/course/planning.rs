@@ -88,7 +88,7 @@ fn part(
         sampling: sampling::OUTLINE,
         tokens_max: limits.answer_tokens,
         asks_max: limits.asks_max,
-        seed: course.seed.into(),
+        seed: course.seed,
         round: 1,
     })
 }
@@ -113,17 +113,16 @@ fn objectives<'b>(brief: &'b Brief, limits: &Limits, number: usize) -> &'b [Stri
 
 /// The author's notes, and where there is room for them the titles that earlier parts have used.
 fn notes(brief: &Brief, limits: &Limits, planned: Option<&OutlineDraft>) -> String {
-    let mut notes = cut(&brief.notes, limits.outline_notes).to_owned();
+    let notes = cut(&brief.notes, limits.outline_notes);
     if let Some(planned) = planned.filter(|_| limits.outline_planned) {
         let titles: Vec<&str> = planned
             .lessons()
             .map(|lesson| lesson.title.as_str())
             .collect();
-        notes = format!("{notes} Planned already: {}.", titles.join("; "))
-            .trim()
-            .to_owned();
+        let all = format!("{notes} Planned already: {}.", titles.join("; "));
+        return all.trim().to_owned();
     }
-    notes
+    notes.to_owned()
 }
 
 /// What is wrong with an outline, or with a part of one that comes after `planned`.

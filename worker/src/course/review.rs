@@ -35,27 +35,7 @@ pub(crate) fn review(brief: &Brief, title: &str, lessons: &[Lesson]) -> Review {
     let repeated = repeated_titles(lessons.iter().map(|lesson| lesson.title.as_str()));
     let untested = untested(lessons);
 
-    let mut findings = Vec::new();
-    findings.extend(alike.iter().map(|(earlier, later)| {
-        let detail = format!("much of it stands in lesson {} too", earlier + 1);
-        (*later, flag("near_duplicate", detail))
-    }));
-    findings.extend(repeated.iter().map(|place| {
-        (
-            *place,
-            flag("title", "an earlier lesson has the same title"),
-        )
-    }));
-    findings.extend(untested.iter().map(|(place, objective)| {
-        (
-            *place,
-            flag(
-                "objective_untested",
-                format!("no question tests: {objective}"),
-            ),
-        )
-    }));
-
+    let findings = findings(&alike, &repeated, &untested);
     let mut gates = vec![
         counted(brief, lessons),
         written(lessons),
@@ -97,6 +77,35 @@ pub(crate) fn review(brief: &Brief, title: &str, lessons: &[Lesson]) -> Review {
         findings,
         again,
     }
+}
+
+/// What is wrong with which lesson, by its place in the list.
+fn findings(
+    alike: &[(usize, usize)],
+    repeated: &[usize],
+    untested: &[(usize, &str)],
+) -> Vec<(usize, Flag)> {
+    let mut findings = Vec::new();
+    findings.extend(alike.iter().map(|(earlier, later)| {
+        let detail = format!("much of it stands in lesson {} too", earlier + 1);
+        (*later, flag("near_duplicate", detail))
+    }));
+    findings.extend(repeated.iter().map(|place| {
+        (
+            *place,
+            flag("title", "an earlier lesson has the same title"),
+        )
+    }));
+    findings.extend(untested.iter().map(|(place, objective)| {
+        (
+            *place,
+            flag(
+                "objective_untested",
+                format!("no question tests: {objective}"),
+            ),
+        )
+    }));
+    findings
 }
 
 /// Pairs of lessons (earlier, later) that are alike. Sixty lessons are 1,770 pairs: milliseconds.

@@ -15,7 +15,7 @@ pub(crate) fn list(item: &Value, count: usize) -> Value {
 }
 
 /// Exactly these items, each of a form of its own.
-pub(crate) fn tuple(items: Vec<Value>) -> Value {
+pub(crate) fn tuple(items: &[Value]) -> Value {
     let count = items.len();
     json!({"type": "array", "prefixItems": items, "items": false, "minItems": count, "maxItems": count})
 }

@@ -170,16 +170,13 @@ impl Writing<'_> {
     ) -> Written {
         let mut flags = text.flags;
         let mut provenance = text.provenance;
-        let quiz = match quiz {
-            Some(answer) => {
-                flags.extend(answer.flags);
-                note_quiz(&mut provenance, &answer.provenance);
-                self.shuffled(answer.draft)
-            }
-            None => {
-                flags.push(gates::flag("quiz_unreadable", "no quiz could be read"));
-                Quiz::default()
-            }
+        let quiz = if let Some(answer) = quiz {
+            flags.extend(answer.flags);
+            note_quiz(&mut provenance, &answer.provenance);
+            self.shuffled(answer.draft)
+        } else {
+            flags.push(gates::flag("quiz_unreadable", "no quiz could be read"));
+            Quiz::default()
         };
         let status = if flags.is_empty() {
             Status::Ready
@@ -208,7 +205,7 @@ impl Writing<'_> {
     }
 
     fn seed(&self) -> u64 {
-        self.course.seed.into()
+        self.course.seed
     }
 }
 

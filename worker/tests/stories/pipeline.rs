@@ -94,9 +94,8 @@ on_both! {
     }
 
     async fn a_course_without_any_lesson_fails_and_can_be_tried_again(test: &TestDb) -> TestResult {
-        let broken = Arc::new(Scripted::new(|ask: &Ask| match ask.part.starts_with("lesson/") {
-            true => Reply::Cut,
-            false => Reply::Good,
+        let broken = Arc::new(Scripted::new(|ask: &Ask| {
+            if ask.part.starts_with("lesson/") { Reply::Cut } else { Reply::Good }
         }));
         let (course, id) = submit(&test.db, &brief(2)).await?;
         let worker = Worker::start(test, &broken, 2)?;

@@ -192,12 +192,7 @@ pub(crate) fn lesson(topic: &str, seed: u64) -> Value {
     let say = |place: u64| sentence(seed, place);
     let sections: Vec<Value> = (0..3)
         .map(|number| {
-            let text = format!(
-                "{} {topic}: {} {}",
-                "Look at",
-                say(number),
-                say(number + 10)
-            );
+            let text = format!("Look at {topic}: {} {}", say(number), say(number + 10));
             json!({"heading": format!("Part {number}"), "text": text})
         })
         .collect();

@@ -28,7 +28,7 @@ use worker::{Ctx, Models, WorkerConfig};
 use crate::scripted::Scripted;
 
 /// How long a story waits for anything: far longer than it takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// A short grace: stories about draining wait for it.
 pub(crate) const GRACE: Duration = Duration::from_millis(200);
 
