@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
+/// No kill is planned for later than this percentage: the work goes on a little before each.
+const PLACE_MAX: f64 = 65.0;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_kills_change_nothing() -> anyhow::Result<()> {
     kill_and_compare(2, 6).await
@@ -34,7 +37,7 @@ async fn kill_and_compare(kills: u32, lessons: u32) -> anyhow::Result<()> {
 
     let dev = Dev::start(rough.path()).await?;
     let (task, course) = dev.ask(&brief).await?;
-    let dev = kill_often(dev, rough.path(), &task, kills, duration).await?;
+    let dev = kill_often(dev, rough.path(), &task, kills, duration / lessons).await?;
     let ended = dev.ended(&task).await?;
     let disturbed = dev.text(&format!("{course}/export?format=json")).await?;
 
@@ -57,39 +60,58 @@ async fn write_undisturbed(data: &Path, brief: &Value) -> anyhow::Result<String>
     dev.text(&format!("{course}/export?format=json")).await
 }
 
-/// Kills and restarts; each kill comes at a random moment of the work that follows a start.
+/// Kills and restarts at random places of the course, and at a random moment of the lesson there.
+///
+/// Places rather than times: work that a kill undid is done again, so kills at random times would
+/// gather at the beginning.
 async fn kill_often(
     mut dev: Dev,
     data: &Path,
     task: &str,
     kills: u32,
-    duration: Duration,
+    lesson: Duration,
 ) -> anyhow::Result<Dev> {
     let mut random = StdRng::seed_from_u64(9);
-    // All kills have to fit into the work that there is.
-    let longest = duration / (kills + 1);
+    let mut places: Vec<f64> = (0..kills)
+        .map(|_| random.random_range(0.0..PLACE_MAX))
+        .collect();
+    places.sort_by(f64::total_cmp);
     let mut seen = BTreeSet::new();
-    for kill in 1..=kills {
-        at_work(&dev, &seen).await?;
-        sleep(longest.mul_f64(random.random())).await;
+    for place in places {
+        at_work(&dev, task, &seen).await?;
+        reached(&dev, task, place).await?;
+        sleep(lesson.mul_f64(random.random())).await;
+        seen = running(&dev).await?;
         let before = dev.get(task).await?;
         ensure!(
             before["done"] == json!(false),
-            "the course was done before kill {kill}"
+            "the course was done before the kill at {place}"
         );
-        seen = running(&dev).await?;
         dev.kill().await?;
         dev = Dev::start(data).await?;
-        eprintln!("kill {kill} at {} %", before["progress"]["percent"]);
+        eprintln!(
+            "killed at {} %, {} tasks at work",
+            before["progress"]["percent"],
+            seen.len()
+        );
     }
     Ok(dev)
 }
 
+async fn reached(dev: &Dev, task: &str, percent: f64) -> anyhow::Result<()> {
+    let began = Instant::now();
+    while dev.get(task).await?["progress"]["percent"].as_f64() < Some(percent) {
+        ensure!(began.elapsed() < PATIENCE, "{percent} % are never reached");
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
 /// Waits until this process works on something: what the one before held is still marked as
 /// running until its lease runs out.
-async fn at_work(dev: &Dev, seen: &BTreeSet<(String, u64)>) -> anyhow::Result<()> {
+async fn at_work(dev: &Dev, task: &str, seen: &BTreeSet<(String, u64)>) -> anyhow::Result<()> {
     let began = Instant::now();
-    while running(dev).await?.is_subset(seen) {
+    while running(dev).await?.is_subset(seen) && dev.get(task).await?["done"] == json!(false) {
         ensure!(began.elapsed() < PATIENCE, "nothing runs");
         sleep(Duration::from_millis(50)).await;
     }
