@@ -51,9 +51,10 @@ impl Span {
         device: &Device,
     ) -> Result<Self> {
         // A single row sees all the keys that it is given, and the CPU needs no masks at all.
-        let masks = match device.is_cpu() || length == 1 {
-            true => None,
-            false => Some(Masks::new(position, length, window, device)?),
+        let masks = if device.is_cpu() || length == 1 {
+            None
+        } else {
+            Some(Masks::new(position, length, window, device)?)
         };
         Ok(Self {
             position,
@@ -139,17 +140,16 @@ impl Attention {
         } else {
             usize::MAX
         };
-        let mixed = match query.device().is_cpu() {
-            true => {
-                let attend = Attend {
-                    position: span.position,
-                    window,
-                };
-                query
-                    .contiguous()?
-                    .apply_op3_no_bwd(&cache.keys, &cache.values, &attend)?
-            }
-            false => join_heads(&self.mix(&query, span, window, cache)?)?,
+        let mixed = if query.device().is_cpu() {
+            let attend = Attend {
+                position: span.position,
+                window,
+            };
+            query
+                .contiguous()?
+                .apply_op3_no_bwd(&cache.keys, &cache.values, &attend)?
+        } else {
+            join_heads(&self.mix(&query, span, window, cache)?)?
         };
         self.output.forward(&mixed)
     }

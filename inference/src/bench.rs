@@ -28,7 +28,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// 270M and 1B, each in Q8_0 and Q4_0.
+    /// 270M and 1B, each in `Q8_0` and `Q4_0`.
     pub const ALL: [Self; 4] = [
         Self {
             shape: Shape::GEMMA_270M,

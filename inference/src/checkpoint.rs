@@ -137,9 +137,10 @@ impl Checkpoint {
         match &mut self.tensors {
             Tensors::Gguf { content, reader } => {
                 let tensor = read(content, reader, name, device)?;
-                let matrix = match self.expanded {
-                    true => tensor.dequantize(device).map(Matrix::Dense),
-                    false => Matrix::quantised(tensor),
+                let matrix = if self.expanded {
+                    tensor.dequantize(device).map(Matrix::Dense)
+                } else {
+                    Matrix::quantised(tensor)
                 };
                 matrix.map_err(|error| unreadable(&error))
             }

@@ -67,11 +67,15 @@ impl Decoder {
             let forced = grammar
                 .as_mut()
                 .map_or(Ok(Vec::new()), Grammar::take_forced)?;
-            let next = match forced.is_empty() {
-                false => forced,
-                true if grammar.as_ref().is_some_and(Grammar::is_complete) => break Finish::Stop,
-                true if answer.is_full() => break Finish::Length,
-                true => vec![self.pick(&hidden, grammar.as_mut(), &mut sampler, &answer.ids)?],
+            let complete = grammar.as_ref().is_some_and(Grammar::is_complete);
+            let next = if !forced.is_empty() {
+                forced
+            } else if complete {
+                break Finish::Stop;
+            } else if answer.is_full() {
+                break Finish::Length;
+            } else {
+                vec![self.pick(&hidden, grammar.as_mut(), &mut sampler, &answer.ids)?]
             };
             if next.iter().any(|id| self.tokenizer.ends_answer(*id)) {
                 break Finish::Stop;

@@ -66,6 +66,10 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Unavailable`] and [`Error::Corrupt`], both with advice.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the weights are used up: their file is not to be read a second time"
+    )]
     pub fn start(weights: Weights, config: EngineConfig) -> Result<Self> {
         let load = AssertUnwindSafe(|| load(&weights, &config));
         // Candle asserts where a file lies about its own shapes.

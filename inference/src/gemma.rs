@@ -57,10 +57,11 @@ impl Gemma {
         let positions = positions.min(config.context);
         let embedding = checkpoint.matrix("token_embd", device)?;
         let vocabulary = checkpoint.rows("token_embd")?;
-        let head = match checkpoint.has("output") {
-            true => checkpoint.matrix("output", device)?,
+        let head = if checkpoint.has("output") {
+            checkpoint.matrix("output", device)?
+        } else {
             // Tied: the same memory under a second name.
-            false => embedding.clone(),
+            embedding.clone()
         };
         let layers = (0..config.windowed.len())
             .map(|index| Layer::load(checkpoint, index, device))
@@ -127,9 +128,10 @@ impl Gemma {
         let scale = f64::from(u32::try_from(self.config.hidden).unwrap_or(u32::MAX)).sqrt();
         let mut x = (self.embedding.embedding(ids)? * scale)?;
         for (layer, cache) in self.layers.iter().zip(&cache.layers) {
-            let rotation = match layer.attention.windowed {
-                true => &self.rotation_windowed,
-                false => &self.rotation_global,
+            let rotation = if layer.attention.windowed {
+                &self.rotation_windowed
+            } else {
+                &self.rotation_global
             };
             x = layer.forward(&x, &self.config, rotation, &span, cache)?;
         }

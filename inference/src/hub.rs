@@ -158,7 +158,7 @@ async fn download(
             file: name.to_owned(),
             bytes,
             total,
-        })
+        });
     };
     match watched(work, &bytes, Some(options.timeout), report).await {
         Some(Ok(path)) => Ok(path),
@@ -201,9 +201,10 @@ async fn verify(
     for path in blob.iter().map(PathBuf::as_path).chain([path]) {
         let _ = std::fs::remove_file(path);
     }
-    let advice = match options.offline {
-        true => "it was deleted; go online to download it again",
-        false => "it was deleted; try again to download it anew",
+    let advice = if options.offline {
+        "it was deleted; go online to download it again"
+    } else {
+        "it was deleted; try again to download it anew"
     };
     Err(Error::Corrupt {
         reason,

@@ -54,6 +54,10 @@ impl CustomOp2 for Multiply {
 }
 
 /// `out` gets, for every row of `weights`, its product with every row of `x`.
+#[expect(
+    clippy::inline_always,
+    reason = "vector code is made where pulp calls it"
+)]
 #[inline(always)]
 fn multiply(out: &mut [f32], x: &[f32], weights: &[f32], width: usize) {
     let tokens = x.len() / width;
@@ -124,6 +128,10 @@ impl CustomOp3 for Attend {
     }
 }
 
+#[expect(
+    clippy::inline_always,
+    reason = "vector code is made where pulp calls it"
+)]
 #[inline(always)]
 fn attend(out: &mut [f32], query: &[f32], keys: &[f32], values: &[f32]) {
     let width = query.len();
@@ -145,6 +153,14 @@ fn attend(out: &mut [f32], query: &[f32], keys: &[f32], values: &[f32]) {
     }
 }
 
+#[expect(
+    clippy::needless_range_loop,
+    reason = "iterators here, even for the rest, made the whole engine half as fast"
+)]
+#[expect(
+    clippy::inline_always,
+    reason = "vector code is made where pulp calls it"
+)]
 #[inline(always)]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0f32; LANES];

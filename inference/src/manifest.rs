@@ -83,15 +83,17 @@ impl Manifest {
 
     /// The files to fetch: the one that is wanted, or the best there is.
     ///
-    /// A GGUF is one file with everything in it; Q8_0 loses next to nothing, Q4_0 is fast.
+    /// A GGUF is one file with everything in it; `Q8_0` loses next to nothing, `Q4_0` is fast.
     pub(crate) fn choose(&self, wanted: Option<&str>) -> Result<Vec<String>, String> {
         let names = || self.files.keys().map(String::as_str);
         let with = |kind: &'static str| names().filter(move |name| name.ends_with(kind));
         if let Some(wanted) = wanted {
-            let fits = wanted.ends_with(".gguf") && self.files.contains_key(wanted);
-            return match fits {
-                true => Ok(vec![wanted.to_owned()]),
-                false => Err(format!("has no GGUF file {wanted}")),
+            let is_gguf = Path::new(wanted).extension() == Some("gguf".as_ref());
+            let fits = is_gguf && self.files.contains_key(wanted);
+            return if fits {
+                Ok(vec![wanted.to_owned()])
+            } else {
+                Err(format!("has no GGUF file {wanted}"))
             };
         }
         let ggufs: Vec<_> = with(".gguf")

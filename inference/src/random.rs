@@ -19,7 +19,7 @@ pub struct Shape {
     pub name: &'static str,
     /// Layers; every sixth sees everything.
     pub layers: u32,
-    /// Width of the residual stream; a multiple of 32, as all widths, for the sake of Q8_0.
+    /// Width of the residual stream; a multiple of 32, as all widths, for the sake of `Q8_0`.
     pub hidden: u32,
     /// Heads that ask.
     pub heads: u32,

@@ -58,6 +58,10 @@ struct Candidate {
 
 impl Candidate {
     /// The likelier first; a total order, so that equal seeds see equal lists.
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "sorting compares by reference"
+    )]
     fn order(&self, other: &Self) -> std::cmp::Ordering {
         other
             .score

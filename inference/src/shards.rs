@@ -44,7 +44,7 @@ impl Shards {
         let found = |prefix: &&&str| tensors.contains_key(&hub_name(prefix, "token_embd"));
         let prefix = PREFIXES.iter().find(found);
         let prefix = prefix.ok_or_else(|| Error::corrupt("no text model is in the file"))?;
-        Ok(Self { prefix, tensors })
+        Ok(Self { tensors, prefix })
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {

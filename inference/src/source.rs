@@ -147,13 +147,13 @@ impl std::fmt::Display for Source {
 mod tests {
     use super::*;
 
-    fn hub(repo: &str, file: Option<&str>, revision: &str) -> Result<Source> {
+    fn hub(repo: &str, file: Option<&str>, revision: &str) -> Source {
         let (repo, revision) = (repo.to_owned(), revision.to_owned());
-        Ok(Source::Hub {
+        Source::Hub {
             repo,
             file: file.map(ToOwned::to_owned),
             revision,
-        })
+        }
     }
 
     #[test]
@@ -162,10 +162,13 @@ mod tests {
 
         assert_eq!(read("starter"), Ok(Source::Starter));
         assert_eq!(read("path:/a/b.gguf"), Ok(Source::Path("/a/b.gguf".into())));
-        assert_eq!(read("hf:google/gemma"), hub("google/gemma", None, "main"));
+        assert_eq!(
+            read("hf:google/gemma"),
+            Ok(hub("google/gemma", None, "main"))
+        );
         assert_eq!(
             read("hf:g/n/sub/f.gguf@v1"),
-            hub("g/n", Some("sub/f.gguf"), "v1")
+            Ok(hub("g/n", Some("sub/f.gguf"), "v1"))
         );
         for text in ["hf:g/n/sub/f.gguf@v1", "hf:g/n@main", "path:/x", "starter"] {
             assert_eq!(

@@ -1,5 +1,6 @@
 //! The files of a model, and what is checked before they are loaded.
 
+use std::fmt::Write;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -211,7 +212,7 @@ pub(crate) async fn digest(
             file: name.to_owned(),
             bytes,
             total: Some(total),
-        })
+        });
     };
     match watched(work, &bytes, None, report).await {
         Some(Ok(digest)) => digest.map_err(|error| missing(path, &error)),
@@ -236,7 +237,11 @@ fn hash(path: &Path, count: &AtomicU64) -> std::io::Result<String> {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

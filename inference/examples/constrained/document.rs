@@ -29,7 +29,7 @@ enum Level {
 }
 
 /// What a document has to look like.
-pub fn schema() -> Value {
+pub(crate) fn schema() -> Value {
     let text = |max: u32| json!({"type": "string", "minLength": 1, "maxLength": max});
     let lesson = json!({"type": "object", "additionalProperties": false,
         "required": ["title", "body"], "properties": {"title": text(40), "body": text(120)}});
@@ -44,7 +44,7 @@ pub fn schema() -> Value {
 }
 
 /// Does it parse into its type and keep the bounds of the schema?
-pub fn is_valid(text: &str) -> bool {
+pub(crate) fn is_valid(text: &str) -> bool {
     let Ok(module) = serde_json::from_str::<Module>(text) else {
         return false;
     };

@@ -62,7 +62,9 @@ async fn main() -> Result<(), Error> {
             plain += started.elapsed();
         }
     }
-    let micros = |time: Duration, tokens: usize| time.as_secs_f64() * 1e6 / tokens.max(1) as f64;
+    let micros = |time: Duration, tokens: usize| {
+        time.as_secs_f64() * 1e6 / f64::from(u32::try_from(tokens.max(1)).unwrap_or(u32::MAX))
+    };
     println!("{valid} of {count} documents parse into their type");
     println!(
         "{tokens} tokens, {:.0} us a token with the grammar, {:.0} us without",

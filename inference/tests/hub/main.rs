@@ -62,9 +62,12 @@ fn blobs(folder: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return 0;
     };
-    let count = |path: &Path| match path.is_dir() {
-        true => blobs(path),
-        false => usize::from(path.metadata().is_ok_and(|file| file.len() > 1000)),
+    let count = |path: &Path| {
+        if path.is_dir() {
+            blobs(path)
+        } else {
+            usize::from(path.metadata().is_ok_and(|file| file.len() > 1000))
+        }
     };
     entries.flatten().map(|entry| count(&entry.path())).sum()
 }

@@ -1,6 +1,7 @@
 //! A hub on loopback that speaks the protocol of the real one and misbehaves on demand.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,12 +9,12 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-pub const REPO: &str = "lyo/tiny";
-pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+pub(crate) const REPO: &str = "lyo/tiny";
+pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// What goes wrong.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     None,
     /// The repository wants a token that may read it.
     Gated(u16),
@@ -43,13 +44,13 @@ struct State {
 
 /// Runs until the test ends.
 #[derive(Clone)]
-pub struct Hub {
+pub(crate) struct Hub {
     pub endpoint: String,
     state: Arc<State>,
 }
 
 impl Hub {
-    pub async fn start(files: &[(&str, Vec<u8>)]) -> Self {
+    pub(crate) async fn start(files: &[(&str, Vec<u8>)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound address");
         let files = files
@@ -73,7 +74,7 @@ impl Hub {
         }
     }
 
-    pub fn misbehave(&self, fault: Fault) {
+    pub(crate) fn misbehave(&self, fault: Fault) {
         *self
             .state
             .fault
@@ -82,7 +83,7 @@ impl Hub {
     }
 
     /// The requests so far, as `METHOD path`.
-    pub fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.state
             .requests
             .lock()
@@ -148,7 +149,10 @@ impl State {
         let siblings = self.files.iter().map(|(name, bytes)| {
             let mut sibling = serde_json::json!({"rfilename": name, "size": bytes.len()});
             // As on the real hub, only large files have a digest.
-            if name.ends_with(".gguf") || name.ends_with(".safetensors") {
+            if Path::new(name)
+                .extension()
+                .is_some_and(|kind| kind == "gguf" || kind == "safetensors")
+            {
                 sibling["lfs"] = serde_json::json!({"sha256": digest(bytes), "size": bytes.len()});
             }
             sibling
@@ -195,7 +199,7 @@ async fn send_file(stream: &mut TcpStream, method: &str, bytes: &[u8], fault: Fa
     send(stream, &head, &body).await;
     if fault == Fault::Stall {
         // Longer than any patience of the tests; the server ends with its test.
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
     }
 }
 
@@ -220,9 +224,8 @@ async fn read_head(stream: &mut TcpStream) -> Option<(String, String)> {
     Some((words.next()?.to_owned(), words.next()?.to_owned()))
 }
 
-pub fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
