@@ -154,10 +154,6 @@ fn attend(out: &mut [f32], query: &[f32], keys: &[f32], values: &[f32]) {
 }
 
 #[expect(
-    clippy::needless_range_loop,
-    reason = "iterators here, even for the rest, made the whole engine half as fast"
-)]
-#[expect(
     clippy::inline_always,
     reason = "vector code is made where pulp calls it"
 )]

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use crate::sse::Events;
 
 /// How long a story waits for anything before it fails.
-pub const PATIENCE: Duration = Duration::from_secs(240);
+pub const PATIENCE: Duration = Duration::from_mins(4);
 
 #[derive(Parser)]
 struct Args {

@@ -33,10 +33,9 @@ impl Events {
     /// The next event; `None` when the server has closed the stream.
     pub async fn next(&mut self) -> anyhow::Result<Option<Event>> {
         loop {
-            if let Some((block, rest)) = self.unread.split_once("\n\n") {
-                let event = parse(block);
-                self.unread = rest.to_owned();
-                match event? {
+            if let Some(end) = self.unread.find("\n\n") {
+                let block: String = self.unread.drain(..end + 2).collect();
+                match parse(block.trim_end())? {
                     Some(event) => return Ok(Some(event)),
                     None => continue,
                 }

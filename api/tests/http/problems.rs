@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use api::codes::{ALL, Scope};
 use models::testing::{TestDb, TestResult};
 use poem::{Body, http::Method};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::provoke::{JSON, NOBODY, api, provoke};
 
@@ -106,7 +106,24 @@ async fn every_problem_has_a_page_in_two_forms() -> TestResult {
 async fn a_refused_field_is_named_by_its_pointer() -> TestResult {
     let test = TestDb::sqlite().await?;
     let api = api(&test);
-    let cases = [
+
+    for (path, body, pointer, code) in refused_fields() {
+        let answer = api.post(path, &body).await?;
+
+        assert_eq!(
+            answer.problem(),
+            (422, "validation_failed".to_owned()),
+            "{body}"
+        );
+        assert_eq!(answer.word("/errors/0/pointer"), pointer, "{body}");
+        assert_eq!(answer.word("/errors/0/code"), code, "{body}");
+    }
+    test.close().await
+}
+
+/// A path, a body, the field that is wrong in it, and in which way.
+fn refused_fields() -> [(&'static str, Value, &'static str, &'static str); 11] {
+    [
         ("/v1/courses", json!({}), "/topic", "missing"),
         (
             "/v1/courses",
@@ -158,20 +175,7 @@ async fn a_refused_field_is_named_by_its_pointer() -> TestResult {
             "missing",
         ),
         ("/v1/tasks/batch", json!({"items": []}), "/items", "invalid"),
-    ];
-
-    for (path, body, pointer, code) in cases {
-        let answer = api.post(path, &body).await?;
-
-        assert_eq!(
-            answer.problem(),
-            (422, "validation_failed".to_owned()),
-            "{body}"
-        );
-        assert_eq!(answer.word("/errors/0/pointer"), pointer, "{body}");
-        assert_eq!(answer.word("/errors/0/code"), code, "{body}");
-    }
-    test.close().await
+    ]
 }
 
 #[tokio::test]

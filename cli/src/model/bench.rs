@@ -10,7 +10,7 @@ use tokio::{process::Command, task::spawn_blocking};
 /// What to measure.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// Measure only this case, for example "270M q8_0" [default: all, one process each]
+    /// Measure only this case, for example `270M q8_0` [default: all, one process each]
     #[arg(long, value_name = "CASE")]
     case: Option<String>,
 

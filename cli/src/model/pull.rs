@@ -19,7 +19,7 @@ pub(super) async fn pull(choice: &ModelChoice) -> anyhow::Result<Weights> {
     let options = choice.model.fetch(&choice.data.folder()?);
     let bar = Bar::new();
     let weights = Weights::fetch(&choice.model.model, &options, |progress| {
-        bar.show(&progress)
+        bar.show(&progress);
     })
     .await?;
     bar.bar.finish_and_clear();

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 /// How long anything may take before the test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(10);
 
 /// The `lyo` command on a data folder, undisturbed by what this shell has set.
 pub(crate) fn lyo(data: &Path) -> Command {
