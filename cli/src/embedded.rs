@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, anyhow};
 use api::{ApiConfig, App};
-use jobs::{Queue, bell::Bell, relay};
+use jobs::{Queue, bell::Bell, relay, store};
 use models::db::{Db, DbOptions};
 use platform::health::Health;
 use tokio::{
@@ -12,6 +12,7 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 use uuid::Uuid;
 use worker::{Ctx, Models, WorkerConfig};
 
@@ -30,7 +31,8 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Migrates the database and starts every part. Unfinished work is continued.
+    /// Migrates the database and starts every part. Unfinished work is continued, at once where the
+    /// database lies in the data folder: the caller must have that folder to itself.
     ///
     /// # Errors
     /// When the database cannot be reached or migrated, or the listener has no address.
@@ -38,6 +40,9 @@ impl Embedded {
         let address = listener.local_addr()?;
         let data = args.data.folder()?;
         let db = connect(args).await?;
+        if args.database.in_data_folder() {
+            continue_at_once(&db).await?;
+        }
         let (bell, health, stop) = (
             Bell::in_process(),
             Health::default(),
@@ -133,4 +138,15 @@ async fn connect(args: &SystemArgs) -> anyhow::Result<Db> {
         .await
         .context("the database cannot be brought to this release")?;
     Ok(db)
+}
+
+/// Takes back what a process that was killed left running: nobody waits for its leases to end.
+async fn continue_at_once(db: &Db) -> anyhow::Result<()> {
+    let tasks = store::take_over(db, db.now())
+        .await
+        .context("unfinished work cannot be continued")?;
+    if tasks > 0 {
+        info!(tasks, "Continuing {tasks} unfinished tasks");
+    }
+    Ok(())
 }

@@ -96,6 +96,12 @@ impl DatabaseArgs {
         let file = file.replace('%', "%25").replace('?', "%3f");
         Ok(Secret(format!("sqlite://{file}")))
     }
+
+    /// Whether the database lies in the data folder: whoever has that folder locked has the database
+    /// to itself.
+    pub fn in_data_folder(&self) -> bool {
+        self.database_url.is_none()
+    }
 }
 
 #[cfg(test)]

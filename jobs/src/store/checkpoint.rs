@@ -1,7 +1,7 @@
 //! What an attempt finished, so that a later one need not do it again.
 
 use chrono::{DateTime, Utc};
-use models::{Conn, Result, TaskId, Tx, sql};
+use models::{Conn, Result, TaskId, Tx, sql, sql::One};
 use serde_json::Value;
 use sqlx::types::Json;
 
@@ -31,6 +31,8 @@ pub async fn get(
 }
 
 /// Remembers what was finished, an object or an array; replaces what the key held before.
+///
+/// The time stays that of the first output: one that is only replaced is no step forward.
 pub async fn put(
     tx: &mut Tx,
     lease: Lease,
@@ -47,8 +49,7 @@ pub async fn put(
         "insert into task_checkpoints (task_id, key, input_digest, output, created_at)
         values ($1, $2, $3, $4, $5)
         on conflict (task_id, key) do update
-        set input_digest = excluded.input_digest, output = excluded.output,
-            created_at = excluded.created_at",
+        set input_digest = excluded.input_digest, output = excluded.output",
         lease.task_id,
         key,
         input_digest,
@@ -67,4 +68,18 @@ pub(super) async fn clear(tx: &mut Tx, task: TaskId) -> Result<()> {
         task
     )
     .map(|_| ())
+}
+
+/// Whether this attempt finished something that no attempt before it had.
+pub(super) async fn advanced(conn: &mut Conn, lease: Lease) -> Result<bool> {
+    let kept = sql!(
+        conn, fetch_optional One<String>,
+        "select key from task_checkpoints
+        where task_id = $1 and created_at >= (
+            select started_at from task_attempts where task_id = $1 and attempt = $2
+        )
+        limit 1",
+        lease.task_id, lease.attempt,
+    )?;
+    Ok(kept.is_some())
 }

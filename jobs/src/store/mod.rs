@@ -43,7 +43,7 @@ pub use heartbeat::{Held, heartbeat};
 pub use lock::fence;
 pub use progress::{partial, progress};
 pub use put_back::{release, retry, snooze, wait};
-pub use reap::{Reaped, reap};
+pub use reap::{Reaped, reap, take_over};
 pub use start::start;
 
 use models::{Error, Result};

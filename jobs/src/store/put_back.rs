@@ -64,17 +64,18 @@ pub async fn release(tx: &mut Tx, lease: Lease, now: DateTime<Utc>) -> Result<Ch
     put_back(tx, lease, &back, None, now).await
 }
 
-/// `running` to `queued` at once: its worker fell silent. The attempt counts.
+/// `running` to `queued` at once: its worker fell silent. The attempt counts unless it is spared.
 pub(super) async fn lost(
     tx: &mut Tx,
     lease: Lease,
     failure: &Failure,
+    spared: bool,
     now: DateTime<Utc>,
 ) -> Result<Changed> {
     let back = Back {
         reason: None,
         run_at: now,
-        spared: false,
+        spared,
         ending: Ending::Lost,
     };
     put_back(tx, lease, &back, Some(failure), now).await

@@ -3,11 +3,14 @@
 use chrono::{DateTime, Utc};
 use models::{Db, Result, TaskId, Tx, sql, sql::One};
 
-use super::{Changed, cancel, end, find, lock, put_back};
+use super::{Changed, cancel, checkpoint, end, find, lock, put_back};
 use crate::{
     task::{Failure, Lease, Task},
     word::{Ending, State},
 };
+
+/// Tasks that [`take_over`] takes back in one round.
+const TAKE_OVER_MAX: u32 = 256;
 
 /// What was taken back.
 #[derive(Clone, Debug, Default)]
@@ -36,10 +39,35 @@ impl Reaped {
 /// Each in a transaction of its own: several relays may do this at the same time, and one row that
 /// is locked holds up no other.
 pub async fn reap(db: &Db, now: DateTime<Utc>, limit: u32) -> Result<Reaped> {
-    let (silent, overdue) = candidates(db, now, limit).await?;
+    reap_silent(db, now, now, limit).await
+}
+
+/// Takes back everything that runs, whatever its lease says, and answers how much that was.
+///
+/// For whoever knows that no worker lives: a process that has its database to itself and begins.
+pub async fn take_over(db: &Db, now: DateTime<Utc>) -> Result<usize> {
+    let mut taken = 0;
+    loop {
+        let reaped = reap_silent(db, now + Lease::DURATION * 2, now, TAKE_OVER_MAX).await?;
+        let changes = reaped.changes().count();
+        taken += changes;
+        if changes == 0 {
+            return Ok(taken);
+        }
+    }
+}
+
+/// Takes back what was last heard of so long ago that its lease ended before `silent`.
+async fn reap_silent(
+    db: &Db,
+    silent: DateTime<Utc>,
+    now: DateTime<Utc>,
+    limit: u32,
+) -> Result<Reaped> {
+    let (running, overdue) = candidates(db, silent, now, limit).await?;
     let mut reaped = Reaped::default();
-    for (task_id, attempt) in silent {
-        if let Some(changed) = take_back(db, Lease { task_id, attempt }, now).await? {
+    for (task_id, attempt) in running {
+        if let Some(changed) = take_back(db, Lease { task_id, attempt }, silent, now).await? {
             match changed.task.state {
                 State::Failed => reaped.failed.push(changed),
                 State::Cancelled => reaped.cancelled.push(changed),
@@ -55,18 +83,19 @@ pub async fn reap(db: &Db, now: DateTime<Utc>, limit: u32) -> Result<Reaped> {
 
 async fn candidates(
     db: &Db,
+    silent: DateTime<Utc>,
     now: DateTime<Utc>,
     limit: u32,
 ) -> Result<(Vec<(TaskId, i64)>, Vec<TaskId>)> {
     let mut conn = db.conn().await?;
-    let silent = sql!(
+    let running = sql!(
         conn,
         fetch_all(TaskId, i64),
         "select id, attempt from tasks
         where state = 'running' and lease_until < $1
         order by lease_until
         limit $2",
-        now,
+        silent,
         i64::from(limit),
     )?;
     let overdue = sql!(
@@ -79,11 +108,16 @@ async fn candidates(
         now,
         i64::from(limit),
     )?;
-    Ok((silent, overdue.into_iter().map(|(id,)| id).collect()))
+    Ok((running, overdue.into_iter().map(|(id,)| id).collect()))
 }
 
 /// Ends the lease of a silent worker, unless it was renewed or taken back meanwhile.
-async fn take_back(db: &Db, lease: Lease, now: DateTime<Utc>) -> Result<Option<Changed>> {
+async fn take_back(
+    db: &Db,
+    lease: Lease,
+    silent: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<Option<Changed>> {
     let mut tx = db.begin().await?;
     let mut others = Vec::new();
     if find::look(&mut tx, lease.task_id)
@@ -93,10 +127,10 @@ async fn take_back(db: &Db, lease: Lease, now: DateTime<Utc>) -> Result<Option<C
         // Before the task itself is locked. Right even if its worker speaks again meanwhile.
         others = cancel::children(&mut tx, lease.task_id, now).await?;
     }
-    let silent = |lease_until| lease_until < now;
+    let ended = |lease_until| lease_until < silent;
     let task = lock::lock(&mut tx, lease.task_id)
         .await?
-        .filter(|task| lease.holds(task) && task.lease_until.is_some_and(silent));
+        .filter(|task| lease.holds(task) && task.lease_until.is_some_and(ended));
     let Some(task) = task else { return Ok(None) };
     let mut changed = give_back(&mut tx, &task, now).await?;
     tx.commit().await?;
@@ -110,7 +144,10 @@ async fn give_back(tx: &mut Tx, task: &Task, now: DateTime<Utc>) -> Result<Chang
     if task.cancel_requested {
         return end::stop(tx, lease, State::Cancelled, None, Ending::Lost, now).await;
     }
-    let used_up = task.attempts_used() >= task.attempts_max;
+    // A task that got on before its worker died did not kill it, and comes to an end if it always
+    // gets on; only steps that were never taken before count, so it cannot go round for ever.
+    let spared = checkpoint::advanced(tx, lease).await?;
+    let used_up = task.attempts_used() >= task.attempts_max && !spared;
     let attempt = lease.attempt;
     let failure = Failure {
         code: "worker_lost".to_owned(),
@@ -121,7 +158,7 @@ async fn give_back(tx: &mut Tx, task: &Task, now: DateTime<Utc>) -> Result<Chang
     if used_up {
         end::stop(tx, lease, State::Failed, Some(&failure), Ending::Lost, now).await
     } else {
-        put_back::lost(tx, lease, &failure, now).await
+        put_back::lost(tx, lease, &failure, spared, now).await
     }
 }
 

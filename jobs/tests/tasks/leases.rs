@@ -96,6 +96,40 @@ on_both! {
         Ok(())
     }
 
+    async fn whoever_begins_alone_takes_over_what_runs(db: &Db) -> TestResult {
+        let left = running(db).await?;
+        let asked = running(db).await?;
+        let waits = enqueue(db, options()).await?;
+        commit!(db, tx => store::cancel(&mut tx, OwnerId::LOCAL, asked.id, db.now()));
+
+        let taken = store::take_over(db, db.now()).await?;
+        let again = store::take_over(db, db.now()).await?;
+
+        assert_eq!((taken, again), (2, 0));
+        let next = start(db, left.id, db.now()).await?;
+        assert_eq!(next.attempt, 2);
+        assert_eq!(get(db, asked.id).await?.state, State::Cancelled);
+        assert_eq!(get(db, waits.id).await?, waits);
+        Ok(())
+    }
+
+    async fn an_attempt_that_got_on_before_its_worker_died_is_spared(db: &Db) -> TestResult {
+        let task = enqueue(db, options()).await?;
+        let output = json!({});
+        for (attempt, used) in [(1, 0), (2, 0), (3, 1), (4, 2)] {
+            let running = start(db, task.id, db.now()).await?;
+            // New steps in two attempts, then the same step as before, then none.
+            if let Some(key) = ["outline", "text", "text"].get(attempt - 1) {
+                commit!(db, tx => store::checkpoint::put(
+                    &mut tx, running.lease(), key, "1", &output, db.now()));
+            }
+            store::take_over(db, db.now()).await?;
+            let lost = get(db, task.id).await?;
+            assert_eq!((lost.attempt, lost.attempts_used()), (i64::try_from(attempt)?, used));
+        }
+        Ok(())
+    }
+
     async fn a_silent_worker_loses_its_tasks_and_one_that_speaks_does_not(db: &Db) -> TestResult {
         let silent = running(db).await?;
         let speaks = enqueue(db, options()).await?;
