@@ -96,20 +96,18 @@ impl Bell {
         }
     }
 
-    /// Takes what may be due in a queue: waits for one task at least, and takes `most` at most (1 at
-    /// least). Dropping the future loses no ring.
-    pub async fn take(&self, queue: Queue, most: usize) -> Vec<TaskId> {
+    /// The next task of a queue that may be due. Dropping the future loses no ring.
+    pub async fn next(&self, queue: Queue) -> TaskId {
         let line = self.line(queue);
         loop {
             let more = {
                 let mut rings = line.rings();
-                let taken = rings.pop(most.max(1));
-                if !taken.is_empty() {
+                if let Some(id) = rings.pop() {
                     // Another consumer may wait for what is left.
                     if !rings.line.is_empty() {
                         line.rung.notify_one();
                     }
-                    return taken;
+                    return id;
                 }
                 std::mem::take(&mut rings.more)
             };
@@ -189,12 +187,10 @@ impl Rings {
         new
     }
 
-    fn pop(&mut self, most: usize) -> Vec<TaskId> {
-        let taken: Vec<TaskId> = self.line.drain(..most.min(self.line.len())).collect();
-        for id in &taken {
-            self.known.remove(id);
-        }
-        taken
+    fn pop(&mut self) -> Option<TaskId> {
+        let id = self.line.pop_front()?;
+        self.known.remove(&id);
+        Some(id)
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a job is: a payload type with its wire name and its policy.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
-use models::{Error, Result, words};
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+use models::{Error, Result, Tx, words};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -19,19 +21,6 @@ words! {
         Media = "media",
         /// Everything else.
         Default = "default",
-    }
-}
-
-impl Queue {
-    /// How many tasks of this queue one ring may carry and one statement may start.
-    ///
-    /// Slow work is handed out one by one, so that none of it waits behind another in a worker while
-    /// a second worker is free.
-    pub const fn batch_max(self) -> usize {
-        match self {
-            Self::Generation | Self::Media => 1,
-            Self::Email | Self::Default => 64,
-        }
     }
 }
 
@@ -60,7 +49,19 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     fn check(&self) -> Result<()> {
         Ok(())
     }
+
+    /// Tells the rows that the task was about that it ended without success, in the transaction that
+    /// ends it: whoever ended it, a worker, the relay or a client.
+    fn given_up(
+        self,
+        _tx: &mut Tx,
+        _now: DateTime<Utc>,
+    ) -> impl Future<Output = Result<()>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
+
+type GivingUp<'a> = BoxFuture<'a, Result<()>>;
 
 /// A job as data, for those who know it by its kind only.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +82,8 @@ pub struct Definition {
     pub check: fn(&Value) -> Result<()>,
     /// What a task with this payload works on.
     pub subject: fn(&Value) -> Option<String>,
+    /// Reads the payload and gives up; a payload that cannot be read has nothing to give up.
+    pub given_up: for<'a> fn(&'a Value, &'a mut Tx, DateTime<Utc>) -> GivingUp<'a>,
 }
 
 impl Definition {
@@ -95,6 +98,7 @@ impl Definition {
             open: J::OPEN,
             check: check::<J>,
             subject: subject::<J>,
+            given_up: given_up::<J>,
         }
     }
 }
@@ -121,4 +125,13 @@ fn check<J: Job>(payload: &Value) -> Result<()> {
 
 fn subject<J: Job>(payload: &Value) -> Option<String> {
     J::deserialize(payload).ok()?.subject()
+}
+
+fn given_up<'a, J: Job>(payload: &'a Value, tx: &'a mut Tx, now: DateTime<Utc>) -> GivingUp<'a> {
+    Box::pin(async move {
+        match J::deserialize(payload) {
+            Ok(job) => job.given_up(tx, now).await,
+            Err(_) => Ok(()),
+        }
+    })
 }

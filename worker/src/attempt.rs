@@ -5,7 +5,7 @@ use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use jobs::{
-    Failure, Retry, State, Task, Wait, kinds,
+    Failure, Retry, Task, Wait, kinds,
     store::{self, Changed},
 };
 use models::Tx;
@@ -159,11 +159,6 @@ async fn write(run: &Run, verdict: &Verdict) -> Result<(), models::Error> {
     let now = run.db().now();
     let mut tx = run.db().begin().await?;
     let changed = put(run, &mut tx, verdict, now).await?;
-    if matches!(changed.task.state, State::Failed | State::Cancelled)
-        && let Some(handler) = handlers::find(&changed.task.kind)
-    {
-        (handler.given_up)(&changed.task, &mut tx, now).await?;
-    }
     tx.commit().await?;
     run.ctx().bell.tell_all(&changed, now);
     info!(task.state = %changed.task.state, "Ended {}", changed.task.state);
@@ -221,7 +216,7 @@ mod tests {
 
     use futures_util::future::BoxFuture;
     use inference::{Error, Generation, ModelInfo, Request};
-    use jobs::kinds::Noop;
+    use jobs::{State, kinds::Noop};
     use models::testing::{TestDb, TestResult};
     use platform::health::Health;
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use models::CourseId;
+use chrono::{DateTime, Utc};
+use models::{CourseId, Result, Tx, courses};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -20,10 +21,14 @@ pub struct GenerateCourse {
 impl Job for GenerateCourse {
     const KIND: &'static str = "course.generate";
     const QUEUE: Queue = Queue::Generation;
-    const RETRY: Retry = Retry::attempts(5);
+    const RETRY: Retry = Retry::attempts(8);
     const TIMEOUT: Duration = Duration::from_mins(30);
 
     fn subject(&self) -> Option<String> {
         Some(format!("courses/{}", self.course_id))
+    }
+
+    async fn given_up(self, tx: &mut Tx, now: DateTime<Utc>) -> Result<()> {
+        courses::fail(tx, self.course_id, now).await
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use models::{CourseId, Error, LessonId, Result};
+use chrono::{DateTime, Utc};
+use models::{CourseId, Error, LessonId, Result, Tx, lessons};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -27,7 +28,7 @@ pub struct WriteLesson {
 impl Job for WriteLesson {
     const KIND: &'static str = "lesson.write";
     const QUEUE: Queue = Queue::Generation;
-    const RETRY: Retry = Retry::attempts(3);
+    const RETRY: Retry = Retry::attempts(8);
     const TIMEOUT: Duration = Duration::from_mins(10);
 
     fn subject(&self) -> Option<String> {
@@ -39,6 +40,10 @@ impl Job for WriteLesson {
             return Err(Error::invalid("/round", "must be at least 1"));
         }
         Ok(())
+    }
+
+    async fn given_up(self, tx: &mut Tx, now: DateTime<Utc>) -> Result<()> {
+        lessons::fail(tx, self.lesson_id, now).await
     }
 }
 

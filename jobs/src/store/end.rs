@@ -7,6 +7,7 @@ use sqlx::types::Json;
 
 use super::{Changed, attempts, cancel, events, parent};
 use crate::{
+    kinds,
     task::{Failure, Lease, Task, Usage},
     word::{Ending, State},
 };
@@ -108,12 +109,20 @@ pub(super) async fn close(
     }
 }
 
-/// Tells of the end, and the parent with it.
+/// Tells of the end: the parent, and the rows that the task was about.
+///
+/// Those rows come last. Whoever has one of them locked asks for no task any more, so no two
+/// transactions wait for each other.
 async fn ended(tx: &mut Tx, task: Task, now: DateTime<Utc>) -> Result<Changed> {
     events::state(tx, &task, now).await?;
     let others = parent::child_ended(tx, &task, now)
         .await?
         .into_iter()
         .collect();
+    if task.state != State::Succeeded
+        && let Some(definition) = kinds::find(&task.kind)
+    {
+        (definition.given_up)(&task.payload, tx, now).await?;
+    }
     Ok(Changed { task, others })
 }

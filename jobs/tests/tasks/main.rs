@@ -6,6 +6,7 @@ mod crowd;
 mod enqueue;
 mod families;
 mod find;
+mod given_up;
 mod history;
 mod leases;
 mod relay;

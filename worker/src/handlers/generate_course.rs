@@ -63,10 +63,6 @@ impl Handle for GenerateCourse {
             work.review().await
         }
     }
-
-    async fn given_up(self, tx: &mut Tx, now: DateTime<Utc>) -> models::Result<()> {
-        courses::fail(tx, self.course_id, now).await
-    }
 }
 
 /// The course as one attempt found it.

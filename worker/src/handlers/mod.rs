@@ -6,13 +6,11 @@ mod write_lesson;
 
 use std::future::Future;
 
-use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use jobs::{
-    Job, Task,
+    Job,
     kinds::{GenerateCourse, Noop, WriteLesson},
 };
-use models::Tx;
 
 use crate::{
     ctx::Ctx,
@@ -34,27 +32,15 @@ pub(crate) const ALL: &[Handler] = &[
 pub trait Handle: Job {
     /// One attempt. `?` means: try again later.
     fn run(self, ctx: &Ctx, run: &Run) -> impl Future<Output = Result<Outcome, JobError>> + Send;
-
-    /// Tells the rows that the task was about that it is given up, in the transaction that says so.
-    fn given_up(
-        self,
-        _tx: &mut Tx,
-        _now: DateTime<Utc>,
-    ) -> impl Future<Output = models::Result<()>> + Send {
-        std::future::ready(Ok(()))
-    }
 }
 
 type Running<'a> = BoxFuture<'a, Result<Outcome, JobError>>;
-type GivingUp<'a> = BoxFuture<'a, models::Result<()>>;
 
 /// A handler as data, for the runner, which knows a kind only by its name.
 pub(crate) struct Handler {
     pub(crate) kind: &'static str,
     /// Reads the payload of the run's task and does the work.
     pub(crate) run: for<'a> fn(&'a Run) -> Running<'a>,
-    /// Reads the payload and gives up; a payload that cannot be read has nothing to give up.
-    pub(crate) given_up: for<'a> fn(&'a Task, &'a mut Tx, DateTime<Utc>) -> GivingUp<'a>,
 }
 
 impl Handler {
@@ -62,7 +48,6 @@ impl Handler {
         Self {
             kind: J::KIND,
             run: run::<J>,
-            given_up: given_up::<J>,
         }
     }
 }
@@ -77,15 +62,6 @@ fn run<J: Handle>(run: &Run) -> Running<'_> {
         let job = J::deserialize(&run.task().payload)
             .map_err(|error| JobError::fail("payload_invalid", error.to_string()))?;
         job.run(run.ctx(), run).await
-    })
-}
-
-fn given_up<'a, J: Handle>(task: &'a Task, tx: &'a mut Tx, now: DateTime<Utc>) -> GivingUp<'a> {
-    Box::pin(async move {
-        match J::deserialize(&task.payload) {
-            Ok(job) => job.given_up(tx, now).await,
-            Err(_) => Ok(()),
-        }
     })
 }
 

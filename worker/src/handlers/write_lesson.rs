@@ -1,9 +1,8 @@
 //! Writes one lesson: its text, its quiz, and what the gates say of both.
 
-use chrono::{DateTime, Utc};
 use jobs::{Progress, kinds::WriteLesson};
 use models::{
-    LessonId, Tx,
+    LessonId,
     content::{Content, Flag, Provenance, Quiz},
     courses::{self, Course},
     lessons::{self, Lesson, Status, Written},
@@ -67,10 +66,6 @@ impl Handle for WriteLesson {
             status: written.status,
             ..writing.lesson
         }))
-    }
-
-    async fn given_up(self, tx: &mut Tx, now: DateTime<Utc>) -> models::Result<()> {
-        lessons::fail(tx, self.lesson_id, now).await
     }
 }
 
