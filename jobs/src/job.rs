@@ -39,6 +39,11 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     const TIMEOUT: Duration;
     /// Whether clients may submit it by `POST /v1/tasks`.
     const OPEN: bool = false;
+    /// Tasks of one owner that may run at the same time; as many as there is room for when absent.
+    ///
+    /// Such tasks are started in the order that the relay decides, never straight after they were
+    /// enqueued.
+    const PER_OWNER_MAX: Option<u16> = None;
 
     /// What the task works on, as a reference under `/v1`: `courses/0199...`.
     fn subject(&self) -> Option<String> {
@@ -78,6 +83,8 @@ pub struct Definition {
     pub retry: Retry,
     /// Whether clients may submit it.
     pub open: bool,
+    /// Tasks of one owner that may run at the same time, if that is bounded.
+    pub per_owner_max: Option<u16>,
     /// Refuses a payload that is not this job's; pointers start at `/payload`.
     pub check: fn(&Value) -> Result<()>,
     /// What a task with this payload works on.
@@ -96,6 +103,7 @@ impl Definition {
             timeout: J::TIMEOUT,
             retry: J::RETRY,
             open: J::OPEN,
+            per_owner_max: J::PER_OWNER_MAX,
             check: check::<J>,
             subject: subject::<J>,
             given_up: given_up::<J>,

@@ -3,7 +3,7 @@
 //! It takes back what silent workers held, rings for due tasks that nobody started, and keeps the
 //! clock. Several may run: whatever one of them does, the others find done.
 
-use std::{cmp, time::Duration};
+use std::{cmp, collections::HashMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use models::{Db, Result, idempotency};
@@ -24,17 +24,21 @@ const PRUNE_MAX: u32 = 1_000;
 /// No round starts sooner after the one before, however often the relay is nudged.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 
+/// Where the lines of each queue go on.
+type Turns = HashMap<Queue, store::Turn>;
+
 /// Runs until it is cancelled. A database that is out of reach is tried again, at most one period
 /// later.
 pub async fn run(db: Db, bell: Bell, stop: CancellationToken) {
     let mut kept: Option<Instant> = None;
+    let mut turns = Turns::default();
     let mut failures = 0;
     while !stop.is_cancelled() {
         if kept.is_none_or(|kept| kept.elapsed() >= KEEPING_PERIOD) {
             keep(&db).await;
             kept = Some(Instant::now());
         }
-        let pause = match round(&db, &bell).await {
+        let pause = match round(&db, &bell, &mut turns).await {
             Ok(next_due) => {
                 failures = 0;
                 until(next_due, db.now())
@@ -53,7 +57,7 @@ pub async fn run(db: Db, bell: Bell, stop: CancellationToken) {
 }
 
 /// Takes back, rings, and answers when the next task becomes due.
-async fn round(db: &Db, bell: &Bell) -> Result<Option<DateTime<Utc>>> {
+async fn round(db: &Db, bell: &Bell, turns: &mut Turns) -> Result<Option<DateTime<Utc>>> {
     let now = db.now();
     let reaped = store::reap(db, now, REAP_MAX).await?;
     for changed in reaped.changes() {
@@ -67,16 +71,21 @@ async fn round(db: &Db, bell: &Bell) -> Result<Option<DateTime<Utc>>> {
         bell.nudge();
     }
     for queue in Queue::ALL {
-        ring(db, bell, *queue, now).await?;
+        ring(db, bell, *queue, turns.entry(*queue).or_default(), now).await?;
     }
     store::next_due(&mut db.conn().await?, now).await
 }
 
 /// Rings for what nobody started, as far as there is room for rings.
-async fn ring(db: &Db, bell: &Bell, queue: Queue, now: DateTime<Utc>) -> Result<()> {
+async fn ring(
+    db: &Db,
+    bell: &Bell,
+    queue: Queue,
+    turn: &mut store::Turn,
+    now: DateTime<Utc>,
+) -> Result<()> {
     let room = bell.room(queue);
-    let limit = u32::try_from(room).unwrap_or(u32::MAX);
-    let due = store::due(db, queue, now, now - PERIOD, limit).await?;
+    let due = store::due(db, queue, now, now - PERIOD, turn, room).await?;
     if due.is_empty() {
         return Ok(());
     }

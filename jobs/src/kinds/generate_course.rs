@@ -23,6 +23,7 @@ impl Job for GenerateCourse {
     const QUEUE: Queue = Queue::Generation;
     const RETRY: Retry = Retry::attempts(8);
     const TIMEOUT: Duration = Duration::from_mins(30);
+    const PER_OWNER_MAX: Option<u16> = Some(4);
 
     fn subject(&self) -> Option<String> {
         Some(format!("courses/{}", self.course_id))

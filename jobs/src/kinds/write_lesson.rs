@@ -30,6 +30,7 @@ impl Job for WriteLesson {
     const QUEUE: Queue = Queue::Generation;
     const RETRY: Retry = Retry::attempts(8);
     const TIMEOUT: Duration = Duration::from_mins(10);
+    const PER_OWNER_MAX: Option<u16> = Some(16);
 
     fn subject(&self) -> Option<String> {
         Some(format!("courses/{}", self.course_id))

@@ -1,62 +1,231 @@
 //! What the relay has to ring.
+//!
+//! Each owner's tasks of a kind are a line. Lines are found by skipping through an index, and a
+//! bounded number of tasks is looked at in each: an owner with 100,000 tasks costs no more than one
+//! with a hundred. Which of them come first is decided in [`fair`].
+
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use models::{Conn, Db, Result, TaskId, sql, sql::One};
+use models::{
+    Conn, Db, OwnerId, Result, TaskId, Tx, sql,
+    sql::{Ids, One},
+};
+use serde_json::{Value, json};
+use sqlx::types::Json;
+use uuid::Uuid;
 
-use crate::{job::Queue, word::Priority};
+use super::fair::{self, Candidate, Line};
+use crate::{job::Queue, kinds};
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: TaskId,
-    priority: Priority,
-    run_at: DateTime<Utc>,
-}
+/// Lines that one call looks at; those beyond have their turn in the next.
+const LINES_MAX: usize = 256;
+/// Rings that may be out for a line while its next tasks are still found.
+const RUNG_MAX: usize = 256;
+/// Tasks of a line that are looked at, however many lines there are.
+const LOOK_MIN: usize = 8;
 
-/// Due tasks of a queue for which nobody rang since `rung_before`, the first to run first; marks
-/// them as rung.
+/// Where the next call goes on, when there are more lines than one looks at.
+#[derive(Clone, Debug, Default)]
+pub struct Turn(Option<(OwnerId, String)>);
+
+/// Due tasks of a queue for which nobody rang since `rung_before`, the first to run first, at most
+/// `limit`; marks them as rung.
+///
+/// None of a paused queue, none beyond the tasks that a kind lets an owner run, and none while
+/// another process does the same for the queue.
 pub async fn due(
     db: &Db,
     queue: Queue,
     now: DateTime<Utc>,
     rung_before: DateTime<Utc>,
-    limit: u32,
+    turn: &mut Turn,
+    limit: usize,
 ) -> Result<Vec<TaskId>> {
-    let mut tx = db.begin().await?;
-    let mut rows = sql!(
-        tx, fetch_all Row,
-        postgres
-        "update tasks set rung_at = $1
-        where id in (
-            select id from tasks
-            where state = 'queued' and queue = $4 and run_at <= $1
-                and (rung_at is null or rung_at < $2)
-                and (expires_at is null or expires_at > $1)
-            order by priority, run_at, id
-            limit $3
-            for no key update skip locked
-        )
-        returning id, priority, run_at",
-        sqlite
-        "update tasks set rung_at = $1
-        where id in (
-            select id from tasks
-            where state = 'queued' and queue = $4 and run_at <= $1
-                and (rung_at is null or rung_at < $2)
-                and (expires_at is null or expires_at > $1)
-            order by priority, run_at, id
-            limit $3
-        )
-        returning id, priority, run_at",
-        now, rung_before, i64::from(limit), queue,
-    )?;
-    if !rows.is_empty() {
-        tx.commit().await?;
+    if limit == 0 {
+        return Ok(Vec::new());
     }
-    rows.sort_by_key(|row| (row.priority, row.run_at, row.id));
-    Ok(rows.into_iter().map(|row| row.id).collect())
+    let lines = lines(&mut db.conn().await?, queue, turn).await?;
+    if lines.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut tx = db.begin().await?;
+    if !feeds(&mut tx, queue, now).await? {
+        return Ok(Vec::new());
+    }
+    let look = ((RUNG_MAX + 2 * limit) / lines.len()).max(LOOK_MIN);
+    let lines = with_room(&mut tx, queue, lines).await?;
+    let candidates = candidates(&mut tx, queue, &lines, (now, rung_before), look).await?;
+    let mut ids = fair::order(&lines, candidates, now);
+    ids.truncate(limit);
+    let marked = mark(&mut tx, &ids, now).await?;
+    tx.commit().await?;
+    ids.retain(|id| marked.contains(id));
+    Ok(ids)
 }
 
-/// When there is something to do next: a task becomes due, or a lease runs out.
+/// The lines of a queue from the turn on.
+async fn lines(conn: &mut Conn, queue: Queue, turn: &mut Turn) -> Result<Vec<(OwnerId, String)>> {
+    let (owner, kind) = turn
+        .0
+        .take()
+        .unwrap_or_else(|| (OwnerId::LOCAL, String::new()));
+    let lines = sql!(
+        conn,
+        fetch_all(OwnerId, String),
+        "with recursive lines (owner_id, kind, n) as (
+            select owner_id, kind, cast(1 as bigint) from tasks
+            where id = (
+                select id from tasks
+                where state = 'queued' and queue = $1 and (owner_id, kind) > ($2, $3)
+                order by owner_id, kind, priority, run_at, id
+                limit 1)
+            union all
+            select t.owner_id, t.kind, l.n + 1 from lines l
+            join tasks t on t.id = coalesce(
+                (select x.id from tasks x
+                where x.state = 'queued' and x.queue = $1
+                    and x.owner_id = l.owner_id and x.kind > l.kind
+                order by x.kind, x.priority, x.run_at, x.id
+                limit 1),
+                (select x.id from tasks x
+                where x.state = 'queued' and x.queue = $1 and x.owner_id > l.owner_id
+                order by x.owner_id, x.kind, x.priority, x.run_at, x.id
+                limit 1))
+            where l.n < $4
+        )
+        select owner_id, kind from lines",
+        queue,
+        owner,
+        kind,
+        i64::try_from(LINES_MAX).unwrap_or(i64::MAX),
+    )?;
+    if lines.len() == LINES_MAX {
+        turn.0 = lines.last().cloned();
+    }
+    Ok(lines)
+}
+
+/// Whether this transaction may ring for the queue: it is not paused, and nobody else does.
+async fn feeds(tx: &mut Tx, queue: Queue, now: DateTime<Utc>) -> Result<bool> {
+    let (free,) = sql!(
+        tx, fetch_one One<bool>,
+        postgres
+        "select pg_try_advisory_xact_lock(hashtextextended('lyo.due.' || $1, 0))
+            and not exists (
+                select 1 from queues
+                where queue = $1 and mode = 'paused' and (paused_until is null or paused_until > $2))",
+        sqlite
+        "select not exists (
+            select 1 from queues
+            where queue = $1 and mode = 'paused' and (paused_until is null or paused_until > $2))",
+        queue, now,
+    )?;
+    Ok(free)
+}
+
+/// The lines that have room, with what their owners have running.
+async fn with_room(tx: &mut Tx, queue: Queue, lines: Vec<(OwnerId, String)>) -> Result<Vec<Line>> {
+    let running = sql!(
+        tx,
+        fetch_all(OwnerId, String, i64),
+        "select owner_id, kind, count(*) from tasks
+        where state = 'running' and queue = $1
+        group by owner_id, kind",
+        queue,
+    )?;
+    let mut busy = HashMap::<OwnerId, usize>::new();
+    let mut busy_with = HashMap::<(OwnerId, &str), usize>::new();
+    for (owner, kind, count) in &running {
+        let count = usize::try_from(*count).unwrap_or(usize::MAX);
+        *busy.entry(*owner).or_default() += count;
+        busy_with.insert((*owner, kind), count);
+    }
+    let line = |(owner, kind): (OwnerId, String)| {
+        let running = busy_with.get(&(owner, kind.as_str())).copied().unwrap_or(0);
+        let most = kinds::find(&kind).and_then(|kind| kind.per_owner_max);
+        Line {
+            owner,
+            kind,
+            room: most.map_or(usize::MAX, |most| usize::from(most).saturating_sub(running)),
+            busy: busy.get(&owner).copied().unwrap_or(0),
+        }
+    };
+    Ok(lines
+        .into_iter()
+        .map(line)
+        .filter(|line| line.room > 0)
+        .collect())
+}
+
+/// The first tasks of each line, at most `look` of each priority.
+async fn candidates(
+    tx: &mut Tx,
+    queue: Queue,
+    lines: &[Line],
+    (now, rung_before): (DateTime<Utc>, DateTime<Utc>),
+    look: usize,
+) -> Result<Vec<Candidate>> {
+    let named: Vec<Value> = lines
+        .iter()
+        .map(|line| json!([Uuid::from(line.owner).simple().to_string(), line.kind]))
+        .collect();
+    let look = i64::try_from(look).unwrap_or(i64::MAX);
+    sql!(
+        tx, fetch_all Candidate,
+        postgres
+        "select t.id, t.owner_id, t.kind, t.priority, t.run_at,
+            coalesce(t.rung_at >= $5, false) as rung
+        from jsonb_array_elements($2) l
+        cross join (values (0), (1), (2)) p (priority)
+        cross join lateral (
+            select * from tasks
+            where state = 'queued' and queue = $1 and owner_id = cast(l ->> 0 as uuid)
+                and kind = l ->> 1 and priority = p.priority and run_at <= $4
+                and (expires_at is null or expires_at > $4)
+            order by run_at, id
+            limit $3
+        ) t",
+        sqlite
+        "select t.id, t.owner_id, t.kind, t.priority, t.run_at,
+            coalesce(t.rung_at >= $5, false) as rung
+        from json_each($2) l
+        cross join (select 0 as priority union all select 1 union all select 2) p
+        join tasks t on t.id in (
+            select y.id from tasks y
+            where y.state = 'queued' and y.queue = $1 and y.owner_id = unhex(l.value ->> 0)
+                and y.kind = l.value ->> 1 and y.priority = p.priority and y.run_at <= $4
+                and (y.expires_at is null or y.expires_at > $4)
+            order by y.run_at, y.id
+            limit $3)",
+        queue, Json(named), look, now, rung_before,
+    )
+}
+
+/// Marks tasks as rung. One that somebody has in hand at the moment is left for the next time.
+async fn mark(tx: &mut Tx, ids: &[TaskId], now: DateTime<Utc>) -> Result<HashSet<TaskId>> {
+    let ids: Ids = ids.iter().copied().collect();
+    let marked = sql!(
+        tx, fetch_all One<TaskId>,
+        postgres
+        "update tasks set rung_at = $2
+        where id in (
+            select id from tasks
+            where id = any($1) and state = 'queued'
+            order by id
+            for no key update skip locked
+        )
+        returning id",
+        sqlite
+        "update tasks set rung_at = $2
+        where id in (select unhex(value) from json_each($1)) and state = 'queued'
+        returning id",
+        ids, now,
+    )?;
+    Ok(marked.into_iter().map(|(id,)| id).collect())
+}
+
+/// When there is something to do next: a task becomes due, a lease runs out, or a pause ends.
 pub async fn next_due(conn: &mut Conn, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
     let (next,) = sql!(
         conn, fetch_one One<Option<DateTime<Utc>>>,
@@ -64,6 +233,8 @@ pub async fn next_due(conn: &mut Conn, now: DateTime<Utc>) -> Result<Option<Date
             select min(run_at) as next from tasks where state = 'queued' and run_at > $1
             union all
             select min(lease_until) as next from tasks where state = 'running'
+            union all
+            select min(paused_until) as next from queues where paused_until > $1
         ) t",
         now,
     )?;

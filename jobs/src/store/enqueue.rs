@@ -72,7 +72,8 @@ pub struct New {
 
 /// Enqueues a job. A child whose name is taken among its siblings is answered, not made again.
 ///
-/// Refuses a payload that breaks the job's own rules, and a child of a task that has ended.
+/// Refuses a payload that breaks the job's own rules, and a child of a task that has ended. A queue
+/// that drains refuses everything but children: `Conflict("queue_draining")`.
 pub async fn enqueue<J: Job>(
     tx: &mut Tx,
     job: &J,
@@ -230,6 +231,8 @@ async fn insert_rows(tx: &mut Tx, rows: &[Row], now: DateTime<Utc>) -> Result<Ve
             r ->> 'child_key', 0, 0, 0, 0, 0,
             r ->> 'subject', r ->> 'request_id', r ->> 'trace_id', $2, $2
         from jsonb_array_elements($1) r
+        where r ->> 'parent_id' is not null or not exists (
+            select 1 from queues where queue = r ->> 'queue' and mode = 'draining')
         on conflict (parent_id, child_key) where child_key is not null do nothing
         returning *",
         sqlite
@@ -247,15 +250,19 @@ async fn insert_rows(tx: &mut Tx, rows: &[Row], now: DateTime<Utc>) -> Result<Ve
             value ->> 'child_key', 0, 0, 0, 0, 0,
             value ->> 'subject', value ->> 'request_id', value ->> 'trace_id', $2, $2
         from json_each($1)
-        where true
+        where value ->> 'parent_id' is not null or not exists (
+            select 1 from queues where queue = value ->> 'queue' and mode = 'draining')
         on conflict (parent_id, child_key) where child_key is not null do nothing
         returning *",
         Json(rows), now,
     )
 }
 
-/// The child that has this name already.
+/// The child that has this name already; without a parent, it was the queue that refused the row.
 async fn sibling(tx: &mut Tx, row: &Row) -> Result<Task> {
+    if row.parent.is_none() {
+        return Err(Error::Conflict("queue_draining"));
+    }
     sql!(
         tx, fetch_optional Task,
         "select * from tasks where parent_id = $1 and child_key = $2", row.parent, &row.child_key,

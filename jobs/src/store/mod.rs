@@ -18,6 +18,7 @@ mod due;
 mod end;
 mod enqueue;
 mod events;
+mod fair;
 mod find;
 mod forget;
 mod heartbeat;
@@ -25,18 +26,20 @@ mod lock;
 mod parent;
 mod progress;
 mod put_back;
+pub mod queues;
 mod reap;
 mod start;
 
 pub use again::again;
 pub use attempts::attempts;
 pub use cancel::cancel;
-pub use due::{due, next_due};
+pub use due::{Turn, due, next_due};
 pub use end::{cancelled, fail, succeed};
 pub use enqueue::{
     CHILDREN_MAX, New, Options, PAYLOAD_BYTES_MAX, enqueue, enqueue_many, enqueue_raw,
 };
 pub use events::events;
+pub use fair::AGEING;
 pub use find::{Filter, children, find, get, list};
 pub use forget::{delete, prune};
 pub use heartbeat::{Held, heartbeat};

@@ -6,7 +6,8 @@ use models::{Db, Result, TaskId, Tx, sql, sql::Ids};
 use super::{attempts, events};
 use crate::task::{Lease, Task};
 
-/// Starts those of the tasks that are queued, due, not expired and have attempts left.
+/// Starts those of the tasks that are queued, due, not expired, have attempts left, and whose queue
+/// is not paused.
 ///
 /// The others are left out without a word: a bell may ring twice, and somebody else may be first.
 /// `worker` must be a name that no other process has or had: leases hang on it.
@@ -35,6 +36,10 @@ async fn claim(tx: &mut Tx, ids: Ids, worker: &str, now: DateTime<Utc>) -> Resul
             where id = any($1) and state = 'queued' and run_at <= $4
                 and attempt - attempts_spared < attempts_max
                 and (expires_at is null or expires_at > $4)
+                and not exists (
+                    select 1 from queues
+                    where queues.queue = tasks.queue and mode = 'paused'
+                        and (paused_until is null or paused_until > $4))
             order by id
             for no key update skip locked
         )
@@ -48,6 +53,10 @@ async fn claim(tx: &mut Tx, ids: Ids, worker: &str, now: DateTime<Utc>) -> Resul
             and state = 'queued' and run_at <= $4
             and attempt - attempts_spared < attempts_max
             and (expires_at is null or expires_at > $4)
+            and not exists (
+                select 1 from queues
+                where queues.queue = tasks.queue and mode = 'paused'
+                    and (paused_until is null or paused_until > $4))
         returning *",
         ids, worker, now + Lease::DURATION, now,
     )

@@ -88,12 +88,13 @@ on_both! {
         let urgent = enqueue(db, with(Priority::Interactive, None)).await?;
         let later = enqueue(db, with(Priority::Interactive, Some(now + seconds(60)))).await?;
         let started = running(db).await?;
-        let now = db.now();
+        let (now, turn) = (db.now(), &mut store::Turn::default());
 
-        let first = store::due(db, Queue::Default, now, now - seconds(5), 2).await?;
-        let second = store::due(db, Queue::Default, now, now - seconds(5), 9).await?;
-        let third = store::due(db, Queue::Default, now, now - seconds(5), 9).await?;
-        let repeated = store::due(db, Queue::Default, now + seconds(6), now + seconds(1), 9).await?;
+        let first = store::due(db, Queue::Default, now, now - seconds(5), turn, 2).await?;
+        let second = store::due(db, Queue::Default, now, now - seconds(5), turn, 9).await?;
+        let third = store::due(db, Queue::Default, now, now - seconds(5), turn, 9).await?;
+        let soon = now + seconds(6);
+        let repeated = store::due(db, Queue::Default, soon, now + seconds(1), turn, 9).await?;
 
         assert_eq!(first, [urgent.id, normal.id]);
         assert_eq!(second, [bulk.id]);
