@@ -15,7 +15,10 @@ use poem::{Endpoint, EndpointExt, Response, Route, endpoint::make_sync, get, web
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::{codes, edge, limits::Timeouts, methods::Methods, openapi, problem::Problem, routes};
+use crate::{
+    codes, edge, limits::Timeouts, methods::Methods, openapi, operator::Operators,
+    problem::Problem, routes,
+};
 
 /// How long a request waits for a connection to a database that did not answer the last time.
 /// The first to notice waits as long as the pool does, since a busy database deserves that; those
@@ -35,6 +38,8 @@ pub struct App {
     pub stop: CancellationToken,
     /// How long requests may take.
     pub timeouts: Timeouts,
+    /// Who may operate the system.
+    pub operators: Operators,
     /// Whether the database did not answer the last time.
     away: Arc<AtomicBool>,
 }
@@ -48,6 +53,7 @@ impl App {
             health,
             stop: CancellationToken::new(),
             timeouts: Timeouts::default(),
+            operators: Operators::default(),
             away: Arc::default(),
         }
     }

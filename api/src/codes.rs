@@ -84,6 +84,14 @@ codes! {
         "The idempotency key is not valid",
         "`Idempotency-Key` is empty, longer than 255 characters, or has characters outside printable ASCII.",
         "Send one fresh random value for each intent, for example a UUID.";
+    OPERATOR_TOKEN_REQUIRED: "operator_token_required", 401, Scope::Operations(OPERATED),
+        "Only operators may do this",
+        "`Authorization: Bearer TOKEN` is missing, or has another token than `LYO_OPERATOR_TOKEN`.",
+        "Send the operator token of this system.";
+    NO_OPERATOR: "no_operator", 403, Scope::Operations(OPERATED),
+        "Nobody may do this",
+        "The system was started without `LYO_OPERATOR_TOKEN`, so it has no operators.",
+        "Set `LYO_OPERATOR_TOKEN` where the API runs, and send it as a bearer token.";
     ORIGIN_NOT_ALLOWED: "origin_not_allowed", 403, Scope::Every,
         "The request comes from another site",
         "A browser sent the request for a page of another origin.",
@@ -148,6 +156,10 @@ codes! {
         "Something went wrong on our side",
         "The server met a condition that it does not know how to handle. The log has the reason under the same `request_id`.",
         "Try again. If it happens again, report the `request_id`.";
+    QUEUE_DRAINING: "queue_draining", 503, Scope::Operations(&["submit_task", "submit_tasks", "create_course"]),
+        "The queue takes no new tasks",
+        "An operator drains the queue: it finishes what it has.",
+        "Try again after `Retry-After`, with the same `Idempotency-Key`.";
     DATABASE_UNAVAILABLE: "database_unavailable", 503, Scope::Every,
         "The database does not answer",
         "The database refused a connection, had none free in time, or broke off.",
@@ -218,6 +230,9 @@ pub const KEYED: &[&str] = &[
     "cancel_task",
     "retry_task",
 ];
+
+/// The operations that only operators may do.
+pub const OPERATED: &[&str] = &["list_queues", "update_queue"];
 
 #[cfg(test)]
 mod tests {

@@ -18,6 +18,7 @@ mod json;
 pub mod limits;
 mod methods;
 mod openapi;
+mod operator;
 mod origin;
 mod page;
 mod problem;
@@ -27,4 +28,5 @@ mod serve;
 
 pub use app::{App, build, build_with};
 pub use openapi::spec;
+pub use operator::Operators;
 pub use serve::{ApiConfig, serve};

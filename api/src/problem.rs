@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use poem::{
     Body, IntoResponse, Response,
     error::{MethodNotAllowedError, NotFoundError, ReadBodyError, ResponseError},
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
 };
 use poem_openapi::{
     ApiResponse,
@@ -186,6 +186,11 @@ impl Problem {
             .status(StatusCode::from_u16(code.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
             .content_type(MEDIA_TYPE)
             .body(Body::from_json(body).unwrap_or_else(|_| Body::empty()));
+        if code.status == 401 {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if code.status == 503 {
             response
                 .headers_mut()

@@ -32,6 +32,17 @@ pub struct SystemArgs {
         value_parser = clap::value_parser!(u16).range(1..=64)
     )]
     pub concurrency: u16,
+
+    /// Who sends this as `Authorization: Bearer TOKEN` may operate the system: pause queues, cancel
+    /// and retry in bulk [default: everybody who reaches this machine's own address].
+    #[arg(
+        long,
+        help_heading = "Server",
+        value_name = "TOKEN",
+        env = "LYO_OPERATOR_TOKEN",
+        hide_env_values = true
+    )]
+    pub operator_token: Option<Secret>,
 }
 
 /// Which model writes when the chosen one cannot be had.

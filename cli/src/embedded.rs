@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, anyhow};
-use api::{ApiConfig, App};
+use api::{ApiConfig, App, Operators};
 use jobs::{Queue, bell::Bell, relay, store};
 use models::db::{Db, DbOptions};
 use platform::health::Health;
@@ -48,7 +48,13 @@ impl Embedded {
             Health::default(),
             CancellationToken::new(),
         );
-        let app = App::new(db.clone(), bell.clone(), health.clone());
+        let mut app = App::new(db.clone(), bell.clone(), health.clone());
+        // Only this machine reaches an embedded system: without a token, whoever may run it may
+        // operate it.
+        app.operators = match &args.operator_token {
+            Some(token) => Operators::bearer(token.expose()),
+            None => Operators::Everybody,
+        };
         let model = Models::lazy(args.model.config(&data), health.clone());
         let ctx = Ctx {
             db: db.clone(),

@@ -44,6 +44,9 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Such tasks are started in the order that the relay decides, never straight after they were
     /// enqueued.
     const PER_OWNER_MAX: Option<u16> = None;
+    /// How long an ended task is kept, with its events, attempts, checkpoints and children. Longer
+    /// than idempotency keys, which refer to it.
+    const KEPT: Duration = Duration::from_hours(30 * 24);
 
     /// What the task works on, as a reference under `/v1`: `courses/0199...`.
     fn subject(&self) -> Option<String> {
@@ -85,6 +88,8 @@ pub struct Definition {
     pub open: bool,
     /// Tasks of one owner that may run at the same time, if that is bounded.
     pub per_owner_max: Option<u16>,
+    /// How long an ended task is kept.
+    pub kept: Duration,
     /// Refuses a payload that is not this job's; pointers start at `/payload`.
     pub check: fn(&Value) -> Result<()>,
     /// What a task with this payload works on.
@@ -104,6 +109,7 @@ impl Definition {
             retry: J::RETRY,
             open: J::OPEN,
             per_owner_max: J::PER_OWNER_MAX,
+            kept: J::KEPT,
             check: check::<J>,
             subject: subject::<J>,
             given_up: given_up::<J>,

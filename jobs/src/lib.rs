@@ -6,6 +6,7 @@
 
 pub mod bell;
 mod job;
+mod keep;
 pub mod kinds;
 pub mod relay;
 mod retry;

@@ -1,26 +1,22 @@
 //! The relay: repairs every hint that was lost.
 //!
-//! It takes back what silent workers held, rings for due tasks that nobody started, and keeps the
-//! clock. Several may run: whatever one of them does, the others find done.
+//! It takes back what silent workers held, rings for due tasks that nobody started, and does what
+//! has to be done now and then. Several may run: whatever one of them does, the others find done.
 
 use std::{cmp, collections::HashMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use models::{Db, Result, idempotency};
-use tokio::time::{Instant, sleep};
+use models::{Db, Result};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::{bell::Bell, job::Queue, store};
+use crate::{bell::Bell, job::Queue, keep, store};
 
 /// A ring that was lost is repeated within this time.
 pub const PERIOD: Duration = Duration::from_secs(5);
-/// The clock is measured, and old keys are forgotten, this often.
-const KEEPING_PERIOD: Duration = Duration::from_mins(1);
 /// Tasks that one round takes back at most.
 const REAP_MAX: u32 = 256;
-/// Idempotency keys that are forgotten in one statement.
-const PRUNE_MAX: u32 = 1_000;
 /// No round starts sooner after the one before, however often the relay is nudged.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 
@@ -30,15 +26,14 @@ type Turns = HashMap<Queue, store::Turn>;
 /// Runs until it is cancelled. A database that is out of reach is tried again, at most one period
 /// later.
 pub async fn run(db: Db, bell: Bell, stop: CancellationToken) {
-    let mut kept: Option<Instant> = None;
+    tokio::join!(rounds(&db, &bell, &stop), keep::run(&db, &stop));
+}
+
+async fn rounds(db: &Db, bell: &Bell, stop: &CancellationToken) {
     let mut turns = Turns::default();
     let mut failures = 0;
     while !stop.is_cancelled() {
-        if kept.is_none_or(|kept| kept.elapsed() >= KEEPING_PERIOD) {
-            keep(&db).await;
-            kept = Some(Instant::now());
-        }
-        let pause = match round(&db, &bell, &mut turns).await {
+        let pause = match round(db, bell, &mut turns).await {
             Ok(next_due) => {
                 failures = 0;
                 until(next_due, db.now())
@@ -51,7 +46,7 @@ pub async fn run(db: Db, bell: Bell, stop: CancellationToken) {
         };
         tokio::select! {
             () = stop.cancelled() => break,
-            () = pause_or_nudge(&bell, pause) => {}
+            () = pause_or_nudge(bell, pause) => {}
         }
     }
 }
@@ -95,26 +90,6 @@ async fn ring(
     }
     bell.ring(&due.into_iter().map(|id| (queue, id)).collect::<Vec<_>>());
     Ok(())
-}
-
-/// What has to be done now and then. What fails is tried again next time.
-async fn keep(db: &Db) {
-    if let Err(error) = db.measure_clock().await {
-        warn!(%error, "Could not measure the database's clock: {error}");
-    }
-    match forget_keys(db).await {
-        Ok(0) => {}
-        Ok(keys) => debug!(keys, "Forgot {keys} idempotency keys"),
-        Err(error) => warn!(%error, "Could not forget old idempotency keys: {error}"),
-    }
-}
-
-async fn forget_keys(db: &Db) -> Result<u64> {
-    let mut tx = db.begin().await?;
-    let before = db.now() - idempotency::LIFETIME;
-    let forgotten = idempotency::prune(&mut tx, before, PRUNE_MAX).await?;
-    tx.commit().await?;
-    Ok(forgotten)
 }
 
 /// How long to sleep when the next task is due then: a period at most.

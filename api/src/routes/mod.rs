@@ -1,6 +1,7 @@
 //! The operations, one file a noun. The name of a handler is the `operationId`, the first line of
 //! its comment the summary.
 
+pub(crate) mod admin;
 pub(crate) mod courses;
 pub(crate) mod health;
 pub(crate) mod problems;
@@ -17,6 +18,7 @@ pub(crate) type Api = (
     courses::Courses,
     courses::lessons::Lessons,
     courses::export::Exports,
+    admin::queues::Queues,
     health::Checks,
     problems::Problems,
 );
@@ -30,6 +32,7 @@ pub(crate) const API: Api = (
     courses::Courses,
     courses::lessons::Lessons,
     courses::export::Exports,
+    admin::queues::Queues,
     health::Checks,
     problems::Problems,
 );
@@ -41,6 +44,8 @@ pub(crate) enum Tag {
     Tasks,
     /// Courses and their lessons, also while they are being written.
     Courses,
+    /// For operators: queues, workers and everybody's tasks.
+    Admin,
     /// Whether the service lives and can work.
     Health,
     /// What each problem code means, and what to do.

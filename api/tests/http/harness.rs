@@ -102,6 +102,27 @@ impl Api {
         })
     }
 
+    /// Has a queue take nothing new, or everything again.
+    pub(crate) async fn drain(&self, queue: &str, drains: bool) -> TestResult {
+        let body = serde_json::json!({"mode": if drains { "draining" } else { "open" }});
+        let answer = self
+            .put(&format!("/v1/admin/queues/{queue}"), &body)
+            .await?;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        Ok(())
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> TestResult<Answer> {
+        let json = ("content-type", "application/json");
+        self.send(
+            Method::PUT,
+            path,
+            &[json],
+            Body::from_string(body.to_string()),
+        )
+        .await
+    }
+
     /// Submits a task that does nothing, and answers its id.
     pub(crate) async fn noop(&self, n: i64) -> TestResult<TaskId> {
         let body = serde_json::json!({"kind": "noop", "payload": {"n": n}});

@@ -1,6 +1,7 @@
 //! The HTTP contract, asked of the built endpoint on both databases, and of real sockets where
 //! these matter. One program, so that it is linked once.
 
+mod admin;
 mod courses;
 mod events;
 mod harness;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::{
-    App,
+    App, Operators,
     limits::{BODY_BYTES_MAX, Timeouts},
 };
 use futures_util::stream;
@@ -87,6 +87,14 @@ pub(crate) async fn provoke(api: &Api, code: &str) -> TestResult<Answer> {
         "validation_failed" => submit(r#"{"kind": "noop", "payload": {}}"#.into(), JSON).await,
         "internal" => read("/test/panics", id).await,
         "request_timeout" => read("/test/sleeps", id).await,
+        "operator_token_required" => {
+            let mut app = api.app.clone();
+            app.operators = Operators::bearer("secret");
+            let wrong = ("authorization", "Bearer wrong");
+            let api = Api::with(app, Route::new());
+            api.get_with("/v1/admin/queues", &[id, wrong]).await
+        }
+        "no_operator" => read("/v1/admin/queues", id).await,
         _ => provoke_by_state(api, code, id).await,
     }
 }
@@ -126,6 +134,15 @@ async fn provoke_by_state(api: &Api, code: &str, id: (&str, &str)) -> TestResult
             let headers = [id, ("idempotency-key", "once")];
             api.post_with("/v1/tasks", &noop(1), &headers).await?;
             api.post_with("/v1/tasks", &noop(2), &headers).await
+        }
+        "queue_draining" => {
+            let mut app = api.app.clone();
+            app.operators = Operators::Everybody;
+            let operated = Api::with(app, Route::new());
+            operated.drain("default", true).await?;
+            let refused = api.post_with("/v1/tasks", &noop(1), &[id]).await;
+            operated.drain("default", false).await?;
+            refused
         }
         "database_unavailable" => {
             api.app.db.close().await;

@@ -29,6 +29,7 @@ impl Job for Noop {
     const RETRY: Retry = Retry::attempts(3);
     const TIMEOUT: Duration = Duration::from_secs(30);
     const OPEN: bool = true;
+    const KEPT: Duration = Duration::from_hours(2 * 24);
 
     fn check(&self) -> Result<()> {
         if self.sleep_ms > 10_000 {

@@ -59,6 +59,24 @@ pub async fn put(
     .map(|_| ())
 }
 
+/// Forgets what was finished before then for tasks that have succeeded, at most `limit` of it.
+pub async fn prune(tx: &mut Tx, before: DateTime<Utc>, limit: u32) -> Result<u64> {
+    sql!(
+        tx,
+        execute,
+        "delete from task_checkpoints
+        where (task_id, key) in (
+            select c.task_id, c.key from task_checkpoints c
+            join tasks t on t.id = c.task_id
+            where c.created_at < $1 and t.state = 'succeeded'
+            order by c.created_at
+            limit $2
+        )",
+        before,
+        i64::from(limit),
+    )
+}
+
 /// Forgets everything a task finished.
 pub(super) async fn clear(tx: &mut Tx, task: TaskId) -> Result<()> {
     sql!(

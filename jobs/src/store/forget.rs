@@ -31,18 +31,18 @@ pub async fn delete(tx: &mut Tx, owner: OwnerId, id: TaskId) -> Result<()> {
     }
 }
 
-/// Forgets tasks that ended before then, at most `limit` of them and their children; answers how
+/// Forgets tasks of a kind that ended before then, at most `limit` of them and their children; answers how
 /// many it forgot without counting the children.
 ///
 /// Children go with their parent, so a family is kept until all of it has ended.
-pub async fn prune(tx: &mut Tx, before: DateTime<Utc>, limit: u32) -> Result<u64> {
+pub async fn prune(tx: &mut Tx, kind: &str, before: DateTime<Utc>, limit: u32) -> Result<u64> {
     sql!(
         tx,
         execute,
         "delete from tasks
         where id in (
             select id from tasks t
-            where finished_at < $1 and parent_id is null
+            where kind = $3 and finished_at < $1 and parent_id is null
                 and not exists (
                     select 1 from tasks c
                     where c.parent_id = t.id and c.state in ('queued', 'running', 'waiting'))
@@ -51,5 +51,6 @@ pub async fn prune(tx: &mut Tx, before: DateTime<Utc>, limit: u32) -> Result<u64
         )",
         before,
         i64::from(limit),
+        kind,
     )
 }

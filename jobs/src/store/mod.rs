@@ -15,6 +15,7 @@ mod attempts;
 mod cancel;
 pub mod checkpoint;
 mod due;
+pub mod durations;
 mod end;
 mod enqueue;
 mod events;

@@ -81,3 +81,36 @@ pub async fn update(tx: &mut Tx, control: Control, now: DateTime<Utc>) -> Result
         control.queue, control.mode, control.paused_until, now,
     )
 }
+
+/// What a queue holds of a kind.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Load {
+    /// The queue.
+    pub queue: Queue,
+    /// The kind.
+    pub kind: String,
+    /// Tasks that could start now.
+    pub due: i64,
+    /// Tasks whose time has not come.
+    pub scheduled: i64,
+    /// Tasks in the hands of workers.
+    pub running: i64,
+    /// Since when the oldest of those that could start could.
+    pub oldest_at: Option<DateTime<Utc>>,
+}
+
+/// What every queue holds, kind by kind. Counts every living task: callers keep the answer a while.
+pub async fn load(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<Load>> {
+    // Two halves, each with an index of its own.
+    sql!(
+        conn, fetch_all Load,
+        "select queue, kind, count(case when run_at <= $1 then 1 end) as due,
+            count(case when run_at > $1 then 1 end) as scheduled,
+            cast(0 as bigint) as running, min(case when run_at <= $1 then run_at end) as oldest_at
+        from tasks where state = 'queued' group by queue, kind
+        union all
+        select queue, kind, cast(0 as bigint), cast(0 as bigint), count(*), null
+        from tasks where state = 'running' group by queue, kind",
+        now,
+    )
+}

@@ -238,8 +238,8 @@ on_both! {
         fail(db, &parent).await?;
         let before = db.now() + silence();
 
-        let first = commit!(db, tx => store::prune(&mut tx, before, 10));
-        let second = commit!(db, tx => store::prune(&mut tx, before, 10));
+        let first = commit!(db, tx => store::prune(&mut tx, "noop", before, 10));
+        let second = commit!(db, tx => store::prune(&mut tx, "noop", before, 10));
 
         assert_eq!((first, second), (1, 0));
         assert!(get(db, alone.id).await.is_err());

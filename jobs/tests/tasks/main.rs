@@ -3,6 +3,7 @@
 mod again;
 mod arrows;
 mod crowd;
+mod durations;
 mod enqueue;
 mod fair;
 mod families;
