@@ -4,6 +4,7 @@
 //! in the transaction that makes it true ([`store::enqueue`]), rung after the commit
 //! ([`bell::Bell`]), and rung again by the [`relay`] until somebody starts it.
 
+pub mod batch;
 pub mod bell;
 mod job;
 mod keep;

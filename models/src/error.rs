@@ -1,6 +1,6 @@
 //! What can go wrong, by what the caller can do about it.
 
-use std::result;
+use std::{io, result};
 
 /// The result of every function here.
 pub type Result<T, E = Error> = result::Result<T, E>;
@@ -49,6 +49,16 @@ impl Error {
         }
     }
 
+    /// The database is out of reach, as somebody else has found out.
+    pub fn unavailable(reason: impl Into<String>) -> Self {
+        Self::Database(sqlx::Error::Io(io::Error::other(reason.into())))
+    }
+
+    /// Something is wrong that trying again does not help.
+    pub fn broken(reason: impl Into<String>) -> Self {
+        Self::Database(sqlx::Error::Protocol(reason.into()))
+    }
+
     /// Whether the database is out of reach or overloaded, so that trying again later can help.
     ///
     /// True of a refused or broken connection, a pool without a free connection, a server that is
@@ -87,8 +97,6 @@ fn is_passing(code: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
 
     #[test]

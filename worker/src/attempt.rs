@@ -5,19 +5,20 @@ use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use jobs::{
-    Failure, Retry, Task, Wait, kinds,
-    store::{self, Changed},
+    Failure, Retry, State, Task, Wait, kinds,
+    store::{self, Changed, Success},
 };
 use models::Tx;
 use serde_json::Value;
 use tokio::time::sleep;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use crate::{
     course::text::tidy,
     error::{JobError, Outcome},
     handlers,
     run::{Run, Stop},
+    successes::Successes,
 };
 
 /// A kind that this release does not know is left for a newer worker, which may be on its way.
@@ -31,16 +32,21 @@ const WRITE_PAUSE_MAX: Duration = Duration::from_secs(2);
 const REFUSED: &str = "outcome_refused";
 
 /// Works on a task that was started, and writes how it ended.
-pub(crate) async fn attempt(run: &Run) {
+pub(crate) async fn attempt(run: &Run, successes: &Successes) {
     let task = run.task();
     let span =
         info_span!("job.run", job.id = %task.id, job.kind = %task.kind, job.attempt = task.attempt);
     async {
-        info!(request.id = task.request_id, "Started");
+        // What is short comes in great numbers.
+        if task.queue.batch_max() > 1 {
+            debug!(request.id = task.request_id, "Started");
+        } else {
+            info!(request.id = task.request_id, "Started");
+        }
         let limit = kinds::find(&task.kind).map_or(TIMEOUT_DEFAULT, |kind| kind.timeout);
         let verdict = verdict(run, perform(run, limit).await);
         run.flush().await;
-        settle(run, verdict).await;
+        settle(run, successes, verdict).await;
     }
     .instrument(span)
     .await;
@@ -122,10 +128,10 @@ fn failure(run: &Run, code: &str, detail: &str, retryable: bool) -> Failure {
 ///
 /// It does not give up: the heartbeat of this process keeps the lease as long as the database can be
 /// reached, and once the lease was lost the write answers so.
-async fn settle(run: &Run, mut verdict: Verdict) {
+async fn settle(run: &Run, successes: &Successes, mut verdict: Verdict) {
     let mut pause = WRITE_PAUSE;
     loop {
-        match write(run, &verdict).await {
+        match write(run, successes, &verdict).await {
             Ok(()) => return,
             Err(models::Error::Lost) => {
                 info!("Somebody else owns the task: nothing was written");
@@ -152,17 +158,37 @@ fn refused(run: &Run, verdict: &Verdict, error: &models::Error) -> Verdict {
     }
 }
 
-async fn write(run: &Run, verdict: &Verdict) -> Result<(), models::Error> {
-    if matches!(verdict, Verdict::Nothing) {
-        return Err(models::Error::Lost);
+async fn write(run: &Run, successes: &Successes, verdict: &Verdict) -> Result<(), models::Error> {
+    let changed = match verdict {
+        Verdict::Nothing => return Err(models::Error::Lost),
+        Verdict::Succeed(result) => {
+            let success = Success {
+                result: result.clone(),
+                warnings: run.warnings(),
+                usage: run.usage(),
+            };
+            let written = successes.add((run.lease(), success)).await?;
+            written.ok_or(models::Error::Lost)?
+        }
+        other => alone(run, other).await?,
+    };
+    run.ctx().bell.tell_all(&changed, run.db().now());
+    let (queue, state) = (changed.task.queue, changed.task.state);
+    if queue.batch_max() > 1 && state == State::Succeeded {
+        debug!(task.state = %state, "Ended {state}");
+    } else {
+        info!(task.state = %state, "Ended {state}");
     }
+    Ok(())
+}
+
+/// Writes a verdict in a transaction of its own.
+async fn alone(run: &Run, verdict: &Verdict) -> Result<Changed, models::Error> {
     let now = run.db().now();
     let mut tx = run.db().begin().await?;
     let changed = put(run, &mut tx, verdict, now).await?;
     tx.commit().await?;
-    run.ctx().bell.tell_all(&changed, now);
-    info!(task.state = %changed.task.state, "Ended {}", changed.task.state);
-    Ok(())
+    Ok(changed)
 }
 
 async fn put(
@@ -173,17 +199,6 @@ async fn put(
 ) -> Result<Changed, models::Error> {
     let lease = run.lease();
     match verdict {
-        Verdict::Succeed(result) => {
-            store::succeed(
-                tx,
-                lease,
-                result.as_ref(),
-                &run.warnings(),
-                run.usage(),
-                now,
-            )
-            .await
-        }
         Verdict::Wait(wait) => store::wait(tx, lease, wait, now).await,
         Verdict::Retry(failure) => {
             let run_at = now + delay(run.task());
@@ -193,7 +208,7 @@ async fn put(
         Verdict::Snooze(pause) => store::snooze(tx, lease, now + *pause, now).await,
         Verdict::Release => store::release(tx, lease, now).await,
         Verdict::Cancelled => store::cancelled(tx, lease, now).await,
-        Verdict::Nothing => Err(models::Error::Lost),
+        Verdict::Succeed(_) | Verdict::Nothing => Err(models::Error::Lost),
     }
 }
 
@@ -221,7 +236,7 @@ mod tests {
     use platform::health::Health;
 
     use super::*;
-    use crate::{loading::Models, model::Model, run::tests::started};
+    use crate::{loading::Models, model::Model, run::tests::started, successes::successes};
 
     /// These tests ask for nothing.
     struct Silent;
@@ -257,7 +272,7 @@ mod tests {
         let run = slow(&test).await?;
 
         let ended = perform(&run, Duration::from_millis(20)).await;
-        settle(&run, verdict(&run, ended)).await;
+        settle(&run, &successes(&test.db), verdict(&run, ended)).await;
 
         let task = store::get(&mut test.db.conn().await?, run.task().id).await?;
         assert_eq!(task.state, State::Queued);

@@ -12,6 +12,8 @@ use crate::{ctx::Ctx, held::Held, run::Stop};
 /// How often leases are renewed. A third of [`Lease::HEARTBEAT`] would do for the leases; a client that
 /// cancels should not wait longer than this for its task to stop.
 const PERIOD: Duration = Duration::from_secs(1);
+/// Nothing is asked while all that runs is younger than this: what is short ends by itself.
+const AGE_MIN: Duration = Duration::from_millis(500);
 
 /// Beats until it is stopped: one statement for all tasks that run under this worker's name.
 ///
@@ -35,7 +37,7 @@ pub(crate) async fn beat(ctx: Ctx, worker: String, held: Held, stop: Cancellatio
 async fn renew(ctx: &Ctx, worker: &str, held: &Held) -> Result<(), models::Error> {
     // Taken before the statement: what starts meanwhile is not missed in its answer.
     let runs = held.all();
-    if runs.is_empty() {
+    if runs.iter().all(|run| run.age() < AGE_MIN) {
         return Ok(());
     }
     let renewed = store::heartbeat(&ctx.db, worker, ctx.db.now()).await?;

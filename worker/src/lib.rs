@@ -15,6 +15,7 @@ mod loading;
 mod model;
 mod run;
 mod runner;
+mod successes;
 
 pub use ctx::Ctx;
 pub use error::{JobError, Outcome};

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     future::Future,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jobs::{
@@ -43,6 +43,7 @@ pub struct Run {
     task: Task,
     lease: Lease,
     ctx: Ctx,
+    started: Instant,
     cancel: CancellationToken,
     stop: OnceLock<Stop>,
     notes: Mutex<Notes>,
@@ -69,6 +70,7 @@ impl Run {
             lease: task.lease(),
             task,
             ctx,
+            started: Instant::now(),
             cancel: CancellationToken::new(),
             stop: OnceLock::new(),
             notes: Mutex::new(Notes {
@@ -87,6 +89,11 @@ impl Run {
     /// The fencing token: what every write of this attempt has to show.
     pub fn lease(&self) -> Lease {
         self.lease
+    }
+
+    /// How long the attempt has been running.
+    pub(crate) fn age(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// Whether children of the task have not ended yet, as far as the row knew when the attempt started.

@@ -2,14 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jobs::{Queue, store};
+use jobs::{Queue, Task, store};
 use models::TaskId;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     attempt::attempt,
@@ -17,11 +17,15 @@ use crate::{
     heartbeat,
     held::Held,
     run::{Run, Stop},
+    successes::{Successes, successes},
 };
 
 /// A worker that could not reach the database waits this long before it takes the next id. The id it
 /// dropped is rung again by the relay.
 const DATABASE_PAUSE: Duration = Duration::from_millis(500);
+/// Tasks of a quick queue that run at the same time at least: they wait more than they compute, and
+/// while some are being started others are being ended.
+const QUICK_ROOM: usize = 256;
 /// After the grace period an attempt has this long to put its task back.
 const RELEASE_TIME: Duration = Duration::from_secs(5);
 
@@ -33,7 +37,7 @@ pub struct WorkerConfig {
     pub name: String,
     /// The queues it serves.
     pub queues: Vec<Queue>,
-    /// Tasks of one queue that run at the same time, at least 1.
+    /// Tasks of one queue that run at the same time, at least 1; of a quick queue at least 256.
     pub concurrency: usize,
     /// How long running tasks may go on after the worker was asked to stop.
     pub grace: Duration,
@@ -45,6 +49,7 @@ pub async fn run(config: WorkerConfig, ctx: Ctx, stop: CancellationToken) -> any
     info!(worker = %config.name, queues = ?config.queues, "The worker takes tasks");
     let held = Held::default();
     let attempts = TaskTracker::new();
+    let successes = successes(&ctx.db);
     // The heart beats until the last attempt has ended, so it has a token of its own.
     let drained = CancellationToken::new();
     let heart = tokio::spawn(heartbeat::beat(
@@ -58,10 +63,11 @@ pub async fn run(config: WorkerConfig, ctx: Ctx, stop: CancellationToken) -> any
         let taker = Taker {
             queue: *queue,
             worker: config.name.clone(),
-            room: Arc::new(Semaphore::new(config.concurrency.max(1))),
+            room: Arc::new(Semaphore::new(room(*queue, config.concurrency))),
             ctx: ctx.clone(),
             held: held.clone(),
             attempts: attempts.clone(),
+            successes: successes.clone(),
         };
         let stop = stop.clone();
         loops.spawn(async move { stop.run_until_cancelled(taker.take()).await });
@@ -74,6 +80,14 @@ pub async fn run(config: WorkerConfig, ctx: Ctx, stop: CancellationToken) -> any
     heart.await?;
     info!(worker = %config.name, "The worker has stopped");
     Ok(())
+}
+
+/// How many tasks of a queue run at the same time.
+fn room(queue: Queue, concurrency: usize) -> usize {
+    match queue.batch_max() {
+        1 => concurrency.max(1),
+        _ => concurrency.max(QUICK_ROOM),
+    }
 }
 
 /// Waits for what runs; what runs longer than the grace period is stopped and put back.
@@ -91,6 +105,7 @@ async fn drain(attempts: &TaskTracker, held: &Held, grace: Duration) {
 }
 
 /// Takes the work of one queue.
+#[derive(Clone)]
 struct Taker {
     queue: Queue,
     worker: String,
@@ -98,50 +113,65 @@ struct Taker {
     ctx: Ctx,
     held: Held,
     attempts: TaskTracker,
+    successes: Successes,
 }
 
 impl Taker {
     async fn take(&self) {
-        // The semaphore is never closed. Room comes first: an id that is taken from the bell is
-        // started at once, the others stay where every worker of this process can take them.
-        while let Ok(permit) = self.room.clone().acquire_owned().await {
-            let id = self.ctx.bell.next(self.queue).await;
-            // Not to be interrupted by a drain: a row that was started must find its attempt.
-            let starting = Starting {
-                worker: self.worker.clone(),
-                ctx: self.ctx.clone(),
-                held: self.held.clone(),
-            };
-            self.attempts.spawn(starting.start(id, permit));
+        // Room comes first: an id that is taken from the bell is started at once, the others stay
+        // where every worker of this process can take them.
+        while let Some(room) = self.room().await {
+            let ids = self.ctx.bell.take(self.queue, room.num_permits()).await;
+            // Not to be interrupted by a drain: a row that was started must find its attempt. And
+            // waited for: meanwhile room gathers for the next statement.
+            let started = self.attempts.spawn(self.clone().start(ids, room));
+            if let Err(panic) = started.await {
+                error!(%panic, "Tasks were started and have to be found again");
+            }
         }
     }
-}
 
-/// What is needed to start one task.
-struct Starting {
-    worker: String,
-    ctx: Ctx,
-    held: Held,
-}
+    /// Room for as many tasks as one statement may start, if there is, and for one at least.
+    async fn room(&self) -> Option<OwnedSemaphorePermit> {
+        // The semaphore is never closed.
+        let mut room = self.room.clone().acquire_owned().await.ok()?;
+        let more = self
+            .room
+            .available_permits()
+            .min(self.queue.batch_max() - 1);
+        if let Ok(more) = u32::try_from(more)
+            && let Ok(more) = self.room.clone().try_acquire_many_owned(more)
+        {
+            room.merge(more);
+        }
+        Some(room)
+    }
 
-impl Starting {
-    /// Starts the task and works on it; nothing happens when somebody else started it before.
-    async fn start(self, id: TaskId, permit: OwnedSemaphorePermit) {
-        let started = store::start(&self.ctx.db, &[id], &self.worker, self.ctx.db.now()).await;
+    /// Starts the tasks and works on them; nothing happens to those that somebody else started.
+    async fn start(self, ids: Vec<TaskId>, mut room: OwnedSemaphorePermit) {
+        let started = store::start(&self.ctx.db, &ids, &self.worker, self.ctx.db.now()).await;
         match started {
             Ok(started) => {
                 for task in started {
                     self.ctx.bell.announce(task.id);
-                    let run = Arc::new(Run::new(task, self.ctx.clone()));
-                    let _held = self.held.insert(run.clone());
-                    attempt(&run).await;
+                    self.work(task, room.split(1));
                 }
             }
             Err(error) => {
-                warn!(%error, task.id = %id, "The task could not be started");
+                warn!(%error, tasks = ids.len(), "The tasks could not be started");
                 sleep(DATABASE_PAUSE).await;
             }
         }
-        drop(permit);
+    }
+
+    /// Works on a task that was started, until its end.
+    fn work(&self, task: Task, room: Option<OwnedSemaphorePermit>) {
+        let run = Arc::new(Run::new(task, self.ctx.clone()));
+        let held = self.held.insert(run.clone());
+        let successes = self.successes.clone();
+        self.attempts.spawn(async move {
+            attempt(&run, &successes).await;
+            drop((held, room));
+        });
     }
 }

@@ -58,3 +58,28 @@ pub(super) async fn end(
     )
     .map(|_| ())
 }
+
+/// Logs that the present attempts of many tasks ended the same way, and well.
+pub(super) async fn end_many(
+    tx: &mut Tx,
+    tasks: &[Task],
+    ending: Ending,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let ids: Ids = tasks.iter().map(|task| task.id).collect();
+    sql!(
+        tx, execute,
+        postgres
+        "update task_attempts set ended_at = $2, outcome = $3
+        from tasks
+        where tasks.id = any($1) and task_attempts.task_id = tasks.id
+            and task_attempts.attempt = tasks.attempt",
+        sqlite
+        "update task_attempts set ended_at = $2, outcome = $3
+        from tasks
+        where tasks.id in (select unhex(value) from json_each($1))
+            and task_attempts.task_id = tasks.id and task_attempts.attempt = tasks.attempt",
+        ids, now, ending,
+    )
+    .map(|_| ())
+}

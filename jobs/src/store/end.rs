@@ -1,43 +1,15 @@
-//! The ends of a task.
+//! The ends of a task other than success.
 
 use chrono::{DateTime, Utc};
 use models::{Error, Result, TaskId, Tx, sql};
-use serde_json::Value;
 use sqlx::types::Json;
 
 use super::{Changed, attempts, cancel, events, parent};
 use crate::{
     kinds,
-    task::{Failure, Lease, Task, Usage},
+    task::{Failure, Lease, Task},
     word::{Ending, State},
 };
-
-/// `running` to `succeeded`, with the result, an object or an array.
-pub async fn succeed(
-    tx: &mut Tx,
-    lease: Lease,
-    result: Option<&Value>,
-    warnings: &[String],
-    usage: Usage,
-    now: DateTime<Utc>,
-) -> Result<Changed> {
-    if let Some(result) = result {
-        super::document(result, "/result")?;
-    }
-    let task = sql!(
-        tx, fetch_optional Task,
-        "update tasks
-        set state = 'succeeded', result = $3, error = null, warnings = $4, usage = $5,
-            percent = 100, lease_until = null, finished_at = $6, version = version + 1,
-            updated_at = $6
-        where id = $1 and attempt = $2 and state = 'running'
-        returning *",
-        lease.task_id, lease.attempt, result.map(Json), Json(warnings), Json(usage), now,
-    )?
-    .ok_or(Error::Lost)?;
-    attempts::end(tx, lease, Ending::Succeeded, None, now).await?;
-    ended(tx, task, now).await
-}
 
 /// `running` to `failed`: trying again cannot help, or was tried often enough.
 ///

@@ -3,13 +3,12 @@
 use chrono::{DateTime, Utc};
 use models::{Conn, OwnerId, Result, TaskId, Tx, sql};
 use serde::Serialize;
-use serde_json::{Value, json};
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::{
-    task::{Event, Task},
-    word::EventKind,
+    task::{Event, Failure, Task},
+    word::{EventKind, Reason, State},
 };
 
 /// The events of a task after the given one, oldest first, at most `limit`.
@@ -38,7 +37,7 @@ pub(super) async fn record(
     tx: &mut Tx,
     task: &Task,
     event: EventKind,
-    data: &Value,
+    data: impl Serialize + Send + Sync,
     now: DateTime<Utc>,
 ) -> Result<()> {
     sql!(
@@ -57,7 +56,7 @@ pub(super) async fn record(
 
 /// Tells of a new state.
 pub(super) async fn state(tx: &mut Tx, task: &Task, now: DateTime<Utc>) -> Result<()> {
-    record(tx, task, kind(task), &state_data(task), now).await
+    record(tx, task, kind(task), &StateData::of(task), now).await
 }
 
 /// Tells of the new states of many tasks, in one statement.
@@ -65,7 +64,7 @@ pub(super) async fn states(tx: &mut Tx, tasks: &[Task], now: DateTime<Utc>) -> R
     if let [task] = tasks {
         return state(tx, task, now).await;
     }
-    let rows: Vec<Row> = tasks.iter().map(Row::of).collect();
+    let rows: Vec<Row<'_>> = tasks.iter().map(Row::of).collect();
     sql!(
         tx, execute,
         postgres
@@ -84,24 +83,24 @@ pub(super) async fn states(tx: &mut Tx, tasks: &[Task], now: DateTime<Utc>) -> R
 
 /// Tells of new progress.
 pub(super) async fn progress(tx: &mut Tx, task: &Task, now: DateTime<Utc>) -> Result<()> {
-    record(tx, task, EventKind::Progress, &json!(task.progress()), now).await
+    record(tx, task, EventKind::Progress, &task.progress(), now).await
 }
 
 #[derive(Serialize)]
-struct Row {
+struct Row<'t> {
     task_id: String,
     seq: i64,
     event: EventKind,
-    data: Value,
+    data: StateData<'t>,
 }
 
-impl Row {
-    fn of(task: &Task) -> Self {
+impl<'t> Row<'t> {
+    fn of(task: &'t Task) -> Self {
         Self {
             task_id: Uuid::from(task.id).simple().to_string(),
             seq: task.version,
             event: kind(task),
-            data: state_data(task),
+            data: StateData::of(task),
         }
     }
 }
@@ -114,13 +113,26 @@ fn kind(task: &Task) -> EventKind {
     }
 }
 
-fn state_data(task: &Task) -> Value {
-    json!({
-        "state": task.state,
-        "attempt": task.attempt,
-        "percent": task.percent,
-        "waiting_reason": task.waiting_reason,
-        "cancel_requested": task.cancel_requested,
-        "error": task.error,
-    })
+/// What the event of a new state says.
+#[derive(Serialize)]
+struct StateData<'t> {
+    state: State,
+    attempt: i64,
+    percent: f64,
+    waiting_reason: Option<Reason>,
+    cancel_requested: bool,
+    error: Option<&'t Failure>,
+}
+
+impl<'t> StateData<'t> {
+    fn of(task: &'t Task) -> Self {
+        Self {
+            state: task.state,
+            attempt: task.attempt,
+            percent: task.percent,
+            waiting_reason: task.waiting_reason,
+            cancel_requested: task.cancel_requested,
+            error: task.error.as_ref(),
+        }
+    }
 }

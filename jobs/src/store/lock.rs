@@ -1,6 +1,6 @@
 //! Takes a row for the rest of the transaction, so that what was read stays true.
 
-use models::{Error, Result, TaskId, Tx, sql};
+use models::{Error, Result, TaskId, Tx, sql, sql::Ids};
 
 use crate::{
     task::{Lease, Task},
@@ -22,6 +22,25 @@ pub(super) async fn lock(tx: &mut Tx, id: TaskId) -> Result<Option<Task>> {
         sqlite "select * from tasks where id = $1",
         id,
     )
+}
+
+/// Locks many tasks and their parents, the latest first: see `family`.
+pub(super) async fn with_parents(tx: &mut Tx, ids: Ids) -> Result<()> {
+    sql!(
+        tx, execute,
+        postgres
+        "select id from tasks
+        where id in (
+            select unnest($1)
+            union all
+            select parent_id from tasks where id = any($1) and parent_id is not null)
+        order by id desc
+        for no key update",
+        // A transaction there is the only writer from its beginning.
+        sqlite "select 1 where $1 is null",
+        ids,
+    )
+    .map(|_| ())
 }
 
 /// Makes sure that everything else in the transaction is written under this lease, or `Lost`.

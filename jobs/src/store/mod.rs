@@ -30,12 +30,13 @@ mod put_back;
 pub mod queues;
 mod reap;
 mod start;
+mod succeed;
 
 pub use again::again;
 pub use attempts::attempts;
 pub use cancel::cancel;
 pub use due::{Turn, due, next_due};
-pub use end::{cancelled, fail, succeed};
+pub use end::{cancelled, fail};
 pub use enqueue::{
     CHILDREN_MAX, New, Options, PAYLOAD_BYTES_MAX, enqueue, enqueue_many, enqueue_raw,
 };
@@ -49,6 +50,7 @@ pub use progress::{partial, progress};
 pub use put_back::{release, retry, snooze, wait};
 pub use reap::{Reaped, reap, take_over};
 pub use start::start;
+pub use succeed::{Success, succeed, succeed_many};
 
 use models::{Error, Result};
 use serde_json::Value;

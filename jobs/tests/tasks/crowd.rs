@@ -2,7 +2,7 @@
 
 use jobs::{
     State, Task, Usage,
-    store::{self, Changed},
+    store::{self, Changed, Success},
 };
 use models::{Db, Error, OwnerId, Result, on_both, testing::TestResult};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
@@ -50,12 +50,16 @@ async fn work(db: &Db, tasks: &[Task], seed: u64) -> Result<()> {
         let Some(task) = tasks.choose(&mut rng) else {
             continue;
         };
-        let done = match rng.random_range(0..12) {
+        let done = match rng.random_range(0..14) {
             0 => store::heartbeat(db, WORKER, db.now()).await.map(drop),
             1 => store::reap(db, db.now() + silence(), 2).await.map(drop),
             2..=4 => {
                 let ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
                 store::start(db, &ids, WORKER, db.now()).await.map(drop)
+            }
+            5 | 6 => {
+                let some = tasks.choose_multiple(&mut rng, 4);
+                together(db, some.cloned().collect()).await
             }
             verb => change(db, task, verb).await,
         };
@@ -68,6 +72,17 @@ async fn work(db: &Db, tasks: &[Task], seed: u64) -> Result<()> {
     Ok(())
 }
 
+/// Ends some tasks at once, those of them that run.
+async fn together(db: &Db, tasks: Vec<Task>) -> Result<()> {
+    let mut successes = Vec::new();
+    for task in tasks {
+        successes.push((get(db, task.id).await?.lease(), Success::default()));
+    }
+    let mut tx = db.begin().await?;
+    store::succeed_many(&mut tx, &successes, db.now()).await?;
+    tx.commit().await
+}
+
 /// One verb on a task as it is at the moment, which may be another one when the verb comes.
 async fn change(db: &Db, task: &Task, verb: u32) -> Result<()> {
     let (owner, now) = (OwnerId::LOCAL, db.now());
@@ -75,19 +90,19 @@ async fn change(db: &Db, task: &Task, verb: u32) -> Result<()> {
     let others = |changed: Changed| drop(changed);
     let mut tx = db.begin().await?;
     match verb {
-        5 => store::cancel(&mut tx, owner, task.id, now)
+        7 => store::cancel(&mut tx, owner, task.id, now)
             .await
             .map(others),
-        6 | 7 => store::again(&mut tx, owner, task.id, false, now)
+        8 | 9 => store::again(&mut tx, owner, task.id, false, now)
             .await
             .map(others),
-        8 => store::succeed(&mut tx, lease, None, &[], Usage::default(), now)
+        10 => store::succeed(&mut tx, lease, None, &[], Usage::default(), now)
             .await
             .map(others),
-        9 => store::fail(&mut tx, lease, &failure(), now)
+        11 => store::fail(&mut tx, lease, &failure(), now)
             .await
             .map(others),
-        10 => {
+        12 => {
             store::fence(&mut tx, lease).await?;
             let options = child_of(task, &format!("more/{}", lease.attempt % 3));
             store::enqueue(&mut tx, &noop(), options, now)

@@ -15,3 +15,4 @@ mod queues;
 mod relay;
 mod running;
 mod support;
+mod together;
