@@ -8,19 +8,27 @@ use std::{
     time::Duration,
 };
 
-use jobs::bell::Bell;
-use models::{Conn, Db, Tx};
+use jobs::{State, Task, bell::Bell, store::Glance};
+use models::{Conn, Db, Tx, id::TaskId};
 use platform::health::Health;
 use poem::{Endpoint, EndpointExt, Response, Route, endpoint::make_sync, get, web::Html};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    codes, edge, limits::Timeouts, methods::Methods, openapi, operator::Operators,
-    problem::Problem, routes,
+    caller::Caller,
+    edge,
+    limits::Timeouts,
+    methods::Methods,
+    openapi,
+    operator::Operators,
+    problem::Problem,
+    reads::Reads,
+    routes,
+    submissions::{self, Item, Stored, Submissions},
 };
 
-/// How long a request waits for a connection to a database that did not answer the last time.
+/// How long a request waits for a database that did not answer the last time.
 /// The first to notice waits as long as the pool does, since a busy database deserves that; those
 /// who come after it learn within a second that it is away.
 const AWAY_TIMEOUT: Duration = Duration::from_millis(900);
@@ -40,6 +48,8 @@ pub struct App {
     pub timeouts: Timeouts,
     /// Who may operate the system.
     pub operators: Operators,
+    submissions: Submissions,
+    pub(crate) reads: Reads,
     /// Whether the database did not answer the last time.
     away: Arc<AtomicBool>,
 }
@@ -48,6 +58,8 @@ impl App {
     /// An application that nothing stops yet.
     pub fn new(db: Db, bell: Bell, health: Health) -> Self {
         Self {
+            submissions: submissions::submissions(&db),
+            reads: Reads::new(&db),
             db,
             bell,
             health,
@@ -68,23 +80,49 @@ impl App {
         self.in_time(self.db.begin()).await
     }
 
+    /// Stores a submission, together with those that come at the same time.
+    pub(crate) async fn submit(&self, item: Item) -> Result<Stored, Problem> {
+        self.in_time(self.submissions.add(item)).await
+    }
+
+    /// A task of the caller, if there is one, read together with those that others ask for.
+    pub(crate) async fn task(&self, caller: Caller, id: TaskId) -> Result<Option<Task>, Problem> {
+        self.in_time(self.reads.tasks.add((caller.owner, id))).await
+    }
+
+    /// The same at a glance.
+    pub(crate) async fn glance(
+        &self,
+        caller: Caller,
+        id: TaskId,
+    ) -> Result<Option<Glance>, Problem> {
+        self.in_time(self.reads.glances.add((caller.owner, id)))
+            .await
+    }
+
+    /// How many due tasks of its queue come before a task.
+    pub(crate) async fn position(&self, task: &Task) -> Result<i64, Problem> {
+        if task.state != State::Queued || task.run_at > self.db.now() {
+            return Ok(0);
+        }
+        self.in_time(self.reads.positions.add((task.queue, task.id)))
+            .await
+    }
+
     async fn in_time<T>(
         &self,
-        connecting: impl Future<Output = models::Result<T>>,
+        asking: impl Future<Output = models::Result<T>>,
     ) -> Result<T, Problem> {
-        let connected = if self.away.load(Ordering::Relaxed) {
-            match timeout(AWAY_TIMEOUT, connecting).await {
-                Ok(connected) => connected.map_err(Problem::from),
-                Err(_) => Err(Problem::new(
-                    &codes::DATABASE_UNAVAILABLE,
-                    codes::DATABASE_UNAVAILABLE.meaning,
-                )),
-            }
+        let answered = if self.away.load(Ordering::Relaxed) {
+            let late = models::Error::unavailable("it did not answer in time");
+            let answered = timeout(AWAY_TIMEOUT, asking).await;
+            answered.unwrap_or(Err(late))
         } else {
-            connecting.await.map_err(Problem::from)
+            asking.await
         };
-        self.away.store(connected.is_err(), Ordering::Relaxed);
-        connected
+        let away = matches!(&answered, Err(error) if error.is_unavailable());
+        self.away.store(away, Ordering::Relaxed);
+        Ok(answered?)
     }
 }
 

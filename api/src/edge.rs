@@ -32,6 +32,7 @@ pub(crate) fn wrap<E>(
 where
     E: Endpoint<Output = Response> + 'static,
 {
+    let methods = Arc::new(methods);
     paths
         // Next to the paths, since what they check is theirs.
         .before(async |request: Request| Ok(accept::check(&request).map(|()| request)?))
@@ -50,7 +51,7 @@ where
 async fn answer<E: Endpoint>(
     paths: Arc<E>,
     mut request: Request,
-    methods: Methods,
+    methods: Arc<Methods>,
 ) -> Result<Response> {
     let context = RequestContext::new(request.headers());
     let traceparent = context

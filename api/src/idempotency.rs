@@ -19,6 +19,12 @@ pub(crate) enum Replay {
     Document(Value),
 }
 
+/// The refusal of a key that was used for another request.
+pub(crate) fn mismatch() -> Problem {
+    let code = &codes::IDEMPOTENCY_MISMATCH;
+    Problem::new(code, code.meaning)
+}
+
 /// One attempt of a request that may be repeated; without a key, every attempt is a new request.
 #[derive(Debug)]
 pub(crate) struct Attempt<'r> {
@@ -72,10 +78,7 @@ impl<'r> Attempt<'r> {
                 ..
             } => Ok(Some(Replay::Document(response))),
             Claim::Replay { .. } => Err(Problem::internal("an idempotency key without an answer")),
-            Claim::Mismatch => {
-                let code = &codes::IDEMPOTENCY_MISMATCH;
-                Err(Problem::new(code, code.meaning))
-            }
+            Claim::Mismatch => Err(mismatch()),
         }
     }
 

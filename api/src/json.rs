@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use poem::{Body, IntoResponse, Response};
 use poem_openapi::{
     payload::Payload,
@@ -13,14 +14,26 @@ use serde_json::{Map, Value};
 
 use crate::problem::Problem;
 
-/// A JSON answer. Boxed, since the answers of one operation differ much in size.
+/// A JSON answer.
 #[derive(Debug)]
-pub(crate) struct Json<T>(Box<T>);
+pub(crate) struct Json<T>(Inner<T>);
+
+#[derive(Debug)]
+enum Inner<T> {
+    /// Boxed, since the answers of one operation differ much in size.
+    Value(Box<T>),
+    Written(Bytes),
+}
 
 impl<T> Json<T> {
     /// Answers with `value`.
     pub(crate) fn new(value: T) -> Self {
-        Self(Box::new(value))
+        Self(Inner::Value(Box::new(value)))
+    }
+
+    /// Answers with a `T` that was written before.
+    pub(crate) fn written(bytes: Bytes) -> Self {
+        Self(Inner::Written(bytes))
     }
 }
 
@@ -38,13 +51,23 @@ impl<T: Serialize + JsonSchema + Send> Payload for Json<T> {
 
 impl<T: Serialize + Send> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        match serde_json::to_vec(&self.0) {
+        let written = match self.0 {
+            Inner::Value(value) => write(&value),
+            Inner::Written(bytes) => Ok(bytes),
+        };
+        match written {
             Ok(bytes) => Response::builder()
                 .content_type("application/json")
-                .body(Body::from_vec(bytes)),
-            Err(error) => Problem::internal(error.to_string()).into_response(),
+                .body(Body::from_bytes(bytes)),
+            Err(problem) => problem.into_response(),
         }
     }
+}
+
+/// The bytes of a value.
+pub(crate) fn write(value: &impl Serialize) -> Result<Bytes, Problem> {
+    let bytes = serde_json::to_vec(value).map_err(|error| Problem::internal(error.to_string()))?;
+    Ok(bytes.into())
 }
 
 /// The reference by which the specification names the schema of `T`.

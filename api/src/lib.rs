@@ -22,9 +22,11 @@ mod operator;
 mod origin;
 mod page;
 mod problem;
+mod reads;
 mod request;
 mod routes;
 mod serve;
+mod submissions;
 
 pub use app::{App, build, build_with};
 pub use openapi::spec;

@@ -4,7 +4,7 @@ use poem::http::Method;
 use poem_openapi::OpenApi;
 
 /// The methods of every path of the specification.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Methods(Vec<(String, String)>);
 
 impl Methods {

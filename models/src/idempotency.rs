@@ -5,11 +5,12 @@
 //! "new" and "answered" that anybody could observe.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::types::Json;
 
 use crate::{
-    db::Tx,
+    db::{Conn, Tx},
     error::{Error, Result},
     id::{OwnerId, TaskId},
     sql,
@@ -139,4 +140,81 @@ pub async fn prune(tx: &mut Tx, before: DateTime<Utc>, limit: u32) -> Result<u64
         before,
         i64::from(limit),
     )
+}
+
+/// A key that stands for a task, for those who claim many at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct TaskKey {
+    /// Who asked.
+    pub owner_id: OwnerId,
+    /// The client's key.
+    pub key: String,
+    /// The SHA-256 of the request, hexadecimal.
+    pub fingerprint: String,
+    /// The task that it made.
+    pub task_id: TaskId,
+}
+
+/// The keys of a route that stand for a task already, among those given.
+pub async fn tasks_of(
+    conn: &mut Conn,
+    route: &str,
+    keys: &[(OwnerId, &str)],
+    now: DateTime<Utc>,
+) -> Result<Vec<TaskKey>> {
+    sql!(
+        conn, fetch_all TaskKey,
+        postgres
+        "select k.owner_id, k.key, k.fingerprint, k.task_id
+        from jsonb_array_elements($1) r
+        join idempotency_keys k on k.owner_id = cast(r ->> 0 as uuid) and k.route = $2
+            and k.key = r ->> 1
+        where k.created_at > $3 and k.task_id is not null",
+        sqlite
+        "select k.owner_id, k.key, k.fingerprint, k.task_id
+        from json_each($1) r
+        join idempotency_keys k on k.owner_id = unhex(r.value ->> 0, '-') and k.route = $2
+            and k.key = r.value ->> 1
+        where k.created_at > $3 and k.task_id is not null",
+        Json(keys), route, now - LIFETIME,
+    )
+}
+
+/// Claims keys for tasks that the same transaction has made; whether every key was free.
+///
+/// When one was not, roll back: somebody else's task stands for it now, and [`tasks_of`] finds it.
+/// Keys are to be in order, so that two who claim the same ones do not wait for each other.
+pub async fn claim_for_tasks(
+    tx: &mut Tx,
+    route: &str,
+    keys: &[TaskKey],
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    if keys.is_empty() {
+        return Ok(true);
+    }
+    let claimed = sql!(
+        tx, execute,
+        postgres
+        "insert into idempotency_keys (owner_id, route, key, fingerprint, task_id, created_at)
+        select r.owner_id, $2, r.key, r.fingerprint, r.task_id, $3
+        from jsonb_to_recordset($1)
+            as r (owner_id uuid, key text, fingerprint text, task_id uuid)
+        on conflict (owner_id, route, key) do update
+        set fingerprint = excluded.fingerprint, task_id = excluded.task_id, response = null,
+            created_at = excluded.created_at
+        where idempotency_keys.created_at <= $4",
+        sqlite
+        "insert into idempotency_keys (owner_id, route, key, fingerprint, task_id, created_at)
+        select unhex(value ->> 'owner_id', '-'), $2, value ->> 'key', value ->> 'fingerprint',
+            unhex(value ->> 'task_id', '-'), $3
+        from json_each($1)
+        where true
+        on conflict (owner_id, route, key) do update
+        set fingerprint = excluded.fingerprint, task_id = excluded.task_id, response = null,
+            created_at = excluded.created_at
+        where idempotency_keys.created_at <= $4",
+        Json(keys), route, now, now - LIFETIME,
+    )?;
+    Ok(claimed == keys.len() as u64)
 }

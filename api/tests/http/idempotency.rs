@@ -28,6 +28,25 @@ on_both! {
         Ok(())
     }
 
+    async fn a_repetition_after_the_expiry_is_answered_with_the_task(db: &Db) -> TestResult {
+        let api = Api::new(db);
+        let key = [("idempotency-key", "expires")];
+        let expires_at = db.now() + chrono::TimeDelta::seconds(2);
+        let mut body = noop(1);
+        body["expires_at"] = json!(expires_at);
+
+        let first = api.post_with("/v1/tasks", &body, &key).await?;
+        db.disturb_clock(chrono::TimeDelta::seconds(10));
+        let again = api.post_with("/v1/tasks", &body, &key).await?;
+        let new = api.post("/v1/tasks", &body).await?;
+
+        assert_eq!(first.status, 202, "{}", first.text);
+        assert_eq!(again.word("/id"), first.word("/id"));
+        assert_eq!(again.header("idempotent-replayed"), "true");
+        assert_eq!(new.problem(), (422, "validation_failed".to_owned()));
+        Ok(())
+    }
+
     async fn duplicates_at_the_same_time_make_one_task(db: &Db) -> TestResult {
         let api = Api::new(db);
         let key = [("idempotency-key", "at once")];

@@ -53,6 +53,36 @@ on_both! {
         Ok(())
     }
 
+    async fn an_ended_task_is_kept_and_never_out_of_date(db: &Db) -> TestResult {
+        let (api, replica) = (Api::new(db), Api::new(db));
+        let (good, bad) = (api.noop(1).await?, api.noop(2).await?);
+        let (good_path, bad_path) = (format!("/v1/tasks/{good}"), format!("/v1/tasks/{bad}"));
+        let live = api.get(&good_path).await?;
+        api.succeed(good).await?;
+        api.fail(bad).await?;
+
+        let first = api.get(&good_path).await?;
+        let again = api.get(&good_path).await?;
+        let failed = api.get(&bad_path).await?;
+        replica.post(&format!("{bad_path}/retry"), &Value::Null).await?;
+        let retried = api.get(&bad_path).await?;
+        let known = [("if-none-match", first.header("etag"))];
+        let same = api.get_with(&good_path, &known).await?;
+        replica.delete(&good_path).await?;
+        let gone = api.get(&good_path).await?;
+
+        assert_eq!(live.header("cache-control"), "private, no-cache");
+        assert_eq!(first.header("cache-control"), "private, max-age=300, immutable");
+        assert_eq!((&first.text, first.header("etag")), (&again.text, again.header("etag")));
+        assert_eq!(same.status, 304);
+        assert_eq!(same.header("cache-control"), first.header("cache-control"));
+        assert_eq!(failed.word("/state"), "failed");
+        assert_eq!(failed.header("cache-control"), "private, no-cache", "it can be tried again");
+        assert_eq!((retried.word("/state").as_str(), retried.at("/done")), ("queued", json!(false)));
+        assert_eq!(gone.status, 404);
+        Ok(())
+    }
+
     async fn a_long_poll_ends_with_the_change(db: &Db) -> TestResult {
         let api = Api::new(db);
         let id = api.noop(1).await?;

@@ -11,6 +11,7 @@ mod find;
 mod given_up;
 mod history;
 mod leases;
+mod polls;
 mod queues;
 mod relay;
 mod running;

@@ -2,21 +2,22 @@
 
 use std::time::Duration;
 
-use jobs::{
-    Task,
-    store::{self, Changed},
-};
+use jobs::{State, Task, store::Changed};
 use models::id::TaskId;
 use poem_openapi::ApiResponse;
 use tokio::time::Instant;
 
 use super::{
     estimate::poll_seconds,
-    position::position,
     view::{TaskView, path},
 };
 use crate::{
-    app::App, caller::Caller, conditional::etag, idempotency::Replay, json::Json, problem::Problem,
+    app::App,
+    caller::Caller,
+    conditional::etag,
+    idempotency::Replay,
+    json::{Json, write},
+    problem::Problem,
 };
 
 /// The answer to a submission.
@@ -126,7 +127,10 @@ impl Submitted {
         let version = etag(task.version);
         let replayed = replayed.then(|| "true".to_owned());
         let applied = applied(waited);
-        let (poll, ended) = (poll_seconds(&task, app.db.now()), task.state.is_done());
+        let (poll, ended) = (
+            poll_seconds(&task.glance(), app.db.now()),
+            task.state.is_done(),
+        );
         let view = Json::new(view(app, task).await?);
         Ok(if ended {
             Self::Ended(view, location, version, replayed, applied)
@@ -138,9 +142,20 @@ impl Submitted {
 
 /// The view of a task, with its place in the queue.
 pub(crate) async fn view(app: &App, task: Task) -> Result<TaskView, Problem> {
-    let now = app.db.now();
-    let position = position(&mut app.conn().await?, &task, now).await?;
-    Ok(TaskView::new(task, Some(position), now))
+    let position = app.position(&task).await?;
+    Ok(TaskView::new(task, Some(position), app.db.now()))
+}
+
+/// A task as it is written out; one that has ended is kept for the next who asks.
+pub(crate) async fn written(app: &App, task: Task) -> Result<Json<TaskView>, Problem> {
+    let (id, version, ended) = (task.id, task.version, task.state.is_done());
+    let view = view(app, task).await?;
+    if !ended {
+        return Ok(Json::new(view));
+    }
+    let bytes = write(&view)?;
+    app.reads.kept.put(id, version, bytes.clone());
+    Ok(Json::written(bytes))
 }
 
 /// The value of `Preference-Applied` for a wait that was granted.
@@ -148,9 +163,18 @@ pub(crate) fn applied(waited: Option<Duration>) -> Option<String> {
     waited.map(|wait| format!("wait={}", wait.as_secs()))
 }
 
+/// How an answer about a task in this state may be kept: a task that succeeded never changes again,
+/// any other end may be tried again.
+pub(crate) fn caching(state: State) -> String {
+    match state {
+        State::Succeeded => "private, max-age=300, immutable".to_owned(),
+        _ => "private, no-cache".to_owned(),
+    }
+}
+
 /// A task of the caller.
 pub(crate) async fn get(app: &App, caller: Caller, id: TaskId) -> Result<Task, Problem> {
-    let task = store::find(&mut app.conn().await?, caller.owner, id).await?;
+    let task = app.task(caller, id).await?;
     Ok(task.ok_or(models::Error::NotFound("task"))?)
 }
 

@@ -132,21 +132,16 @@ impl Batch {
         now: DateTime<Utc>,
     ) -> (Vec<New>, Vec<Option<Outcome>>) {
         let mut accepted = Vec::with_capacity(self.items.len());
-        let refusals = self
-            .items
-            .into_iter()
-            .map(|Object(item)| match item.check(now) {
-                Ok(definition) => {
-                    let (payload, options) = item.into_parts(caller, context);
-                    accepted.push(New {
-                        definition,
-                        payload,
-                        options,
-                    });
-                    None
-                }
-                Err(problem) => Some(Outcome::refused(problem)),
-            });
+        let refusals =
+            self.items
+                .into_iter()
+                .map(|Object(item)| match item.into_new(caller, context, now) {
+                    Ok(new) => {
+                        accepted.push(new);
+                        None
+                    }
+                    Err(problem) => Some(Outcome::refused(problem)),
+                });
         let refusals = refusals.collect();
         (accepted, refusals)
     }

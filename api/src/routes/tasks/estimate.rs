@@ -4,7 +4,7 @@
 //! a task has one answer.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use jobs::{State, Task};
+use jobs::{State, store::Glance};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -26,7 +26,7 @@ pub(crate) struct Eta {
 }
 
 /// The end of a task that is at work, if it goes on at the speed it had so far.
-pub(crate) fn eta(task: &Task) -> Option<Eta> {
+pub(crate) fn eta(task: &Glance) -> Option<Eta> {
     let started_at = task.started_at?;
     // A task that waits for its children is at work through them.
     let at_work = matches!(task.state, State::Running | State::Waiting);
@@ -51,7 +51,7 @@ pub(crate) fn eta(task: &Task) -> Option<Eta> {
 
 /// When to ask for a task again: 1 s at first, slower as it grows old, sooner near its end.
 /// Nothing for a task that has ended.
-pub(crate) fn poll_seconds(task: &Task, now: DateTime<Utc>) -> Option<u64> {
+pub(crate) fn poll_seconds(task: &Glance, now: DateTime<Utc>) -> Option<u64> {
     if task.state.is_done() {
         return None;
     }

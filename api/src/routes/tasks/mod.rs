@@ -7,12 +7,11 @@ pub(crate) mod batch;
 pub(crate) mod estimate;
 pub(crate) mod events;
 pub(crate) mod filter;
-pub(crate) mod position;
 pub(crate) mod submission;
 pub(crate) mod view;
 
 use chrono::{DateTime, Utc};
-use jobs::store;
+use jobs::{Task, store};
 use poem::web::Data;
 use poem_openapi::{
     ApiResponse, OpenApi,
@@ -21,7 +20,7 @@ use poem_openapi::{
 use uuid::Uuid;
 
 use self::{
-    answer::{Submitted, applied, follow, view},
+    answer::{Submitted, applied, caching, follow, written},
     estimate::poll_seconds,
     filter::StateFilter,
     submission::OpenSubmission,
@@ -33,11 +32,12 @@ use crate::{
     body::Body,
     caller::Caller,
     conditional::{etag, is_known},
-    idempotency::{Attempt, Replay},
+    idempotency::{self, Attempt, Replay},
     json::Json,
     page::{self, PageView},
     problem::Problem,
     request::{RequestContext, wait},
+    submissions::{Item, ROUTE, Stored},
 };
 
 /// The operations on tasks that submit and read.
@@ -63,16 +63,23 @@ impl Tasks {
         prefer: Header<Option<String>>,
         body: Body<OpenSubmission>,
     ) -> Result<Submitted, Problem> {
-        let attempt = Attempt::new(caller, "submit_task", key.as_deref(), &body.fingerprint)?;
-        let (mut tx, now) = (app.begin().await?, app.db.now());
-        if let Some(replay) = attempt.claim(&mut tx, now).await? {
-            drop(tx);
-            return Submitted::again(&app, caller, replay, wait(prefer.as_deref())).await;
+        let attempt = Attempt::new(caller, ROUTE, key.as_deref(), &body.fingerprint)?;
+        let new = match body.value.0.into_new(caller, &context, app.db.now()) {
+            Ok(new) => new,
+            Err(refusal) => {
+                // What was right when it was first sent is answered again as long as the key lives.
+                let replay = attempt.claim(&mut app.begin().await?, app.db.now()).await?;
+                let replay = replay.ok_or(refusal)?;
+                return Submitted::again(&app, caller, replay, wait(prefer.as_deref())).await;
+            }
+        };
+        let key = key.0.map(|key| (key, body.fingerprint));
+        let waited = wait(prefer.as_deref());
+        match app.submit(Item { new, key }).await? {
+            Stored::New(task) => Submitted::first(&app, caller, *task, waited).await,
+            Stored::Replay(id) => Submitted::again(&app, caller, Replay::Task(id), waited).await,
+            Stored::Mismatch => Err(idempotency::mismatch()),
         }
-        let task = body.value.0.enqueue(&mut tx, caller, &context, now).await?;
-        attempt.answer(&mut tx, &Replay::Task(task.id)).await?;
-        tx.commit().await?;
-        Submitted::first(&app, caller, task, wait(prefer.as_deref())).await
     }
 
     /// Lists the caller's tasks, newest first.
@@ -135,25 +142,43 @@ impl Tasks {
         prefer: Header<Option<String>>,
     ) -> Result<Polled, Problem> {
         let (id, waited) = (id.0.into(), wait(prefer.as_deref()));
-        let mut task = answer::get(&app, caller, id).await?;
-        let news = known.is_none() || is_known(known.as_deref(), task.version);
+        let known = known.as_deref();
+        // Whoever knows a version mostly knows the latest, and of what is kept only the version is
+        // missing: a glance is enough for both.
+        let (mut seen, mut task) = if known.is_some() || app.reads.kept.has(id) {
+            let seen = app.glance(caller, id).await?;
+            (seen.ok_or(models::Error::NotFound("task"))?, None)
+        } else {
+            let task = answer::get(&app, caller, id).await?;
+            (task.glance(), Some(task))
+        };
         if let Some(wait) = waited
-            && news
-            && !task.state.is_done()
+            && (known.is_none() || is_known(known, seen.version))
+            && !seen.state.is_done()
         {
-            let seen = task.version;
-            task = follow(&app, caller, id, wait, |task| task.version != seen).await?;
+            let is_news = |task: &Task| task.version != seen.version;
+            let later = follow(&app, caller, id, wait, is_news).await?;
+            (seen, task) = (later.glance(), Some(later));
         }
-        let (version, poll) = (etag(task.version), poll_seconds(&task, app.db.now()));
-        if is_known(known.as_deref(), task.version) {
-            return Ok(Polled::NotModified(version, poll, applied(waited)));
+        if is_known(known, seen.version) {
+            let (version, poll) = (etag(seen.version), poll_seconds(&seen, app.db.now()));
+            let caching = caching(seen.state);
+            return Ok(Polled::NotModified(version, caching, poll, applied(waited)));
         }
-        Ok(Polled::Ok(
-            Json::new(view(&app, task).await?),
-            version,
-            poll,
-            applied(waited),
-        ))
+        let body = if let Some(kept) = app.reads.kept.get(id, seen.version) {
+            Json::written(kept)
+        } else {
+            let task = match task {
+                Some(task) => task,
+                None => answer::get(&app, caller, id).await?,
+            };
+            // It may have changed since the glance.
+            seen = task.glance();
+            written(&app, task).await?
+        };
+        let (version, poll) = (etag(seen.version), poll_seconds(&seen, app.db.now()));
+        let caching = caching(seen.state);
+        Ok(Polled::Ok(body, version, caching, poll, applied(waited)))
     }
 
     /// Forgets a task that has ended, with its events and attempts.
@@ -193,6 +218,9 @@ enum Polled {
         /// The version of the task.
         #[oai(header = "ETag")]
         String,
+        /// How long the answer may be used again without asking.
+        #[oai(header = "Cache-Control")]
+        String,
         /// In how many seconds to ask again; absent once the task has ended.
         #[oai(header = "Retry-After")]
         Option<u64>,
@@ -205,6 +233,9 @@ enum Polled {
     NotModified(
         /// The version of the task.
         #[oai(header = "ETag")]
+        String,
+        /// How long the answer may be used again without asking.
+        #[oai(header = "Cache-Control")]
         String,
         /// In how many seconds to ask again; absent once the task has ended.
         #[oai(header = "Retry-After")]

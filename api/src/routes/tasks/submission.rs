@@ -4,10 +4,9 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Datelike, Utc};
 use jobs::{
-    Definition, Priority, Task, kinds,
-    store::{self, Options},
+    Definition, Priority, kinds,
+    store::{New, Options},
 };
-use models::Tx;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -43,7 +42,7 @@ pub(crate) struct Submission {
 
 impl Submission {
     /// What is wrong with it, or the kind of work that it asks for.
-    pub(crate) fn check(&self, now: DateTime<Utc>) -> Result<&'static Definition, Problem> {
+    fn check(&self, now: DateTime<Utc>) -> Result<&'static Definition, Problem> {
         let open = |definition: &&Definition| definition.open;
         let definition = kinds::find(&self.kind).filter(open).ok_or_else(|| {
             let reason = format!(
@@ -73,21 +72,24 @@ impl Submission {
         Ok(definition)
     }
 
-    /// Stores it as a task, in the transaction that answers for it.
-    pub(crate) async fn enqueue(
+    /// The task that it asks for, checked.
+    pub(crate) fn into_new(
         self,
-        tx: &mut Tx,
         caller: Caller,
         context: &RequestContext,
         now: DateTime<Utc>,
-    ) -> Result<Task, Problem> {
+    ) -> Result<New, Problem> {
         let definition = self.check(now)?;
         let (payload, options) = self.into_parts(caller, context);
-        Ok(store::enqueue_raw(tx, definition, payload, options, now).await?)
+        Ok(New {
+            definition,
+            payload,
+            options,
+        })
     }
 
     /// The payload, and everything else as the store takes it.
-    pub(crate) fn into_parts(self, caller: Caller, context: &RequestContext) -> (Value, Options) {
+    fn into_parts(self, caller: Caller, context: &RequestContext) -> (Value, Options) {
         let options = Options {
             priority: self.priority,
             run_at: self.run_at,

@@ -202,7 +202,7 @@ impl TaskView {
     /// The view of a row at a time; `position` is the number of due tasks before it.
     pub(crate) fn new(task: Task, position: Option<i64>, now: DateTime<Utc>) -> Self {
         Self {
-            eta: eta(&task),
+            eta: eta(&task.glance()),
             links: Links::of(&task),
             waiting: task.waiting(now).map(|waiting| WaitingView {
                 reason: waiting.reason.as_str(),
