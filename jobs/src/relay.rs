@@ -79,7 +79,11 @@ async fn ring(
     turn: &mut store::Turn,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let room = bell.room(queue);
+    let room = bell.room(queue).await;
+    if room == 0 {
+        bell.more(queue);
+        return Ok(());
+    }
     let due = store::due(db, queue, now, now - PERIOD, turn, room).await?;
     if due.is_empty() {
         return Ok(());
