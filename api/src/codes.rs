@@ -84,6 +84,10 @@ codes! {
         "The idempotency key is not valid",
         "`Idempotency-Key` is empty, longer than 255 characters, or has characters outside printable ASCII.",
         "Send one fresh random value for each intent, for example a UUID.";
+    IDEMPOTENCY_KEY_REQUIRED: "idempotency_key_required", 400, Scope::Operations(&["send_email"]),
+        "The idempotency key is missing",
+        "The operation has an effect that cannot be taken back, so it is not done without an `Idempotency-Key`.",
+        "Send one fresh random value for each intent, for example a UUID, and the same one when you repeat the request.";
     OPERATOR_TOKEN_REQUIRED: "operator_token_required", 401, Scope::Operations(OPERATED),
         "Only operators may do this",
         "`Authorization: Bearer TOKEN` is missing, or has another token than `LYO_OPERATOR_TOKEN`.",
@@ -212,6 +216,18 @@ codes! {
         "The result could not be stored",
         "The database refused what the attempt had made.",
         "Report it: trying again does not help.";
+    EMAIL_REFUSED: "email_refused", 500, Scope::Tasks,
+        "The mail was refused",
+        "The mail provider does not take this mail, or takes none from this account.",
+        "`detail` says what the provider said. Retrying the task is safe: the mail was not sent.";
+    EMAIL_UNAVAILABLE: "email_unavailable", 500, Scope::Tasks,
+        "The mail provider cannot be reached",
+        "The mail provider is away or busy. The task tries again; the mail was not sent.",
+        "Retry the task when the provider is back.";
+    EMAIL_UNKNOWN: "email_unknown", 500, Scope::Tasks,
+        "Nobody knows whether the mail was sent",
+        "The connection or the worker broke off after the provider was asked, and the provider has not told since. The mail is not sent again.",
+        "Look at the mail: its status changes if the provider tells later. To rather send it twice than not at all, ask for a new mail.";
     ASKED_TO_FAIL: "asked_to_fail", 500, Scope::Tasks,
         "The task was asked to fail",
         "The payload of the diagnostic kind said so.",
@@ -229,6 +245,7 @@ pub const KEYED: &[&str] = &[
     "create_course",
     "cancel_task",
     "retry_task",
+    "send_email",
 ];
 
 /// The operations that only operators may do.

@@ -7,6 +7,8 @@ use inference::{Compute, EngineConfig, FetchOptions, Source};
 use platform::config::{DataArgs, DatabaseArgs, Secret};
 use worker::ModelConfig;
 
+use crate::email::EmailArgs;
+
 /// Everything that an embedded system needs to know.
 #[derive(Clone, Debug, Args)]
 pub struct SystemArgs {
@@ -21,6 +23,10 @@ pub struct SystemArgs {
     /// Which model writes.
     #[command(flatten)]
     pub model: ModelArgs,
+
+    /// How mail leaves.
+    #[command(flatten)]
+    pub email: EmailArgs,
 
     /// How many tasks of a queue run at the same time.
     #[arg(

@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use uuid::Uuid;
-use worker::{Ctx, Models, WorkerConfig};
+use worker::{Ctx, Models, WorkerConfig, mailer::Mailer};
 
 use crate::config::SystemArgs;
 
@@ -60,6 +60,7 @@ impl Embedded {
             db: db.clone(),
             bell: bell.clone(),
             model,
+            mailer: Mailer::new(args.email.config(&data)?)?,
             health,
         };
         let worker = WorkerConfig {

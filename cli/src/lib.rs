@@ -8,6 +8,7 @@ pub mod config;
 mod course;
 mod dev;
 mod display;
+pub mod email;
 pub mod embedded;
 mod files;
 mod lock;

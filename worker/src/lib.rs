@@ -12,6 +12,7 @@ mod handlers;
 mod heartbeat;
 mod held;
 mod loading;
+pub mod mailer;
 mod model;
 mod run;
 mod runner;

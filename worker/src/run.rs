@@ -250,7 +250,7 @@ pub(crate) mod tests {
     use platform::health::Health;
 
     use super::*;
-    use crate::loading::Models;
+    use crate::{loading::Models, mailer::Mailer};
 
     /// The first attempt at a job, started.
     pub(crate) async fn started<J: Job>(
@@ -269,6 +269,7 @@ pub(crate) mod tests {
             db,
             bell: Bell::in_process(),
             model,
+            mailer: Mailer::folder("unused".as_ref()),
             health,
         };
         Ok(Run::new(task, ctx))

@@ -3,6 +3,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod courses;
+pub(crate) mod emails;
 pub(crate) mod health;
 pub(crate) mod problems;
 pub(crate) mod tasks;
@@ -19,6 +20,8 @@ pub(crate) type Api = (
     courses::lessons::Lessons,
     courses::export::Exports,
     admin::queues::Queues,
+    emails::Emails,
+    emails::templates::Templates,
     health::Checks,
     problems::Problems,
 );
@@ -33,6 +36,8 @@ pub(crate) const API: Api = (
     courses::lessons::Lessons,
     courses::export::Exports,
     admin::queues::Queues,
+    emails::Emails,
+    emails::templates::Templates,
     health::Checks,
     problems::Problems,
 );
@@ -46,6 +51,8 @@ pub(crate) enum Tag {
     Courses,
     /// For operators: queues, workers and everybody's tasks.
     Admin,
+    /// Mail: what is sent to whom, and what became of it.
+    Emails,
     /// Whether the service lives and can work.
     Health,
     /// What each problem code means, and what to do.

@@ -3,6 +3,7 @@
 
 mod admin;
 mod courses;
+mod emails;
 mod events;
 mod harness;
 mod headers;

@@ -69,6 +69,11 @@ pub(crate) async fn provoke(api: &Api, code: &str) -> TestResult<Answer> {
             api.send(Method::POST, "/v1/tasks", &headers, body.into())
                 .await
         }
+        "idempotency_key_required" => {
+            let body =
+                json!({"template": "welcome", "variables": {"name": "Ada"}, "to": "a@b.example"});
+            api.post_with("/v1/emails", &body, &[id]).await
+        }
         "origin_not_allowed" => read("/v1/tasks", ("origin", "https://example.com")).await,
         "not_found" => read(NOBODY, id).await,
         "no_such_path" => read("/v1/nothing", id).await,

@@ -2,6 +2,7 @@
 
 mod generate_course;
 mod noop;
+mod send_email;
 mod write_lesson;
 
 use std::future::Future;
@@ -9,7 +10,7 @@ use std::future::Future;
 use futures_util::future::BoxFuture;
 use jobs::{
     Job,
-    kinds::{GenerateCourse, Noop, WriteLesson},
+    kinds::{GenerateCourse, Noop, SendEmail, WriteLesson},
 };
 
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
 pub(crate) const ALL: &[Handler] = &[
     Handler::of::<GenerateCourse>(),
     Handler::of::<WriteLesson>(),
+    Handler::of::<SendEmail>(),
     Handler::of::<Noop>(),
 ];
 

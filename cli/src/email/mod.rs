@@ -1,0 +1,5 @@
+//! Mail: how it leaves, and how it looks.
+
+mod args;
+
+pub use args::EmailArgs;
