@@ -3,8 +3,8 @@
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ops::{rms_norm, softmax_last_dim};
 
+use crate::candle_kernels::Attend;
 use crate::config::Config;
-use crate::kernels::Attend;
 use crate::matrix::Matrix;
 use crate::rotation::Rotation;
 

@@ -5,9 +5,11 @@
 
 mod attention;
 pub mod bench;
+mod candle_kernels;
 mod chat;
 mod checkpoint;
 mod config;
+pub mod cpu;
 mod decode;
 mod device;
 mod engine;

@@ -3,7 +3,7 @@
 use candle_core::quantized::{QMatMul, QTensor};
 use candle_core::{Module, Result, Tensor};
 
-use crate::kernels::Multiply;
+use crate::candle_kernels::Multiply;
 
 /// Weights of `(rows, columns)` that are multiplied with, or looked up by row.
 #[derive(Clone)]

@@ -1,0 +1,129 @@
+//! A few tokens that go through the layers together, with what the next matrix reads of them.
+#![expect(
+    clippy::inline_always,
+    reason = "vector code is made where the processor's features are known"
+)]
+
+use super::machine::{BLOCK, LANES, Machine};
+
+/// Tokens in a tile: as many as there are registers for.
+pub(crate) const TILE: usize = 4;
+/// The largest size of a quantised activation.
+const SIZE_MAX: f32 = 127.0;
+
+/// The form of activations that the matrices of a model read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Forms {
+    /// Bytes with a scale for every block.
+    pub(crate) quantised: bool,
+    /// As they are.
+    pub(crate) plain: bool,
+}
+
+/// Up to [`TILE`] tokens.
+#[derive(Default)]
+pub(crate) struct Tile {
+    /// The place of the first token within its step.
+    pub(crate) first: usize,
+    pub(crate) tokens: usize,
+    /// What the layers add to, token by token.
+    pub(crate) residual: Vec<f32>,
+    pub(crate) input: Input,
+}
+
+/// What the next matrix reads.
+#[derive(Default)]
+pub(crate) struct Input {
+    pub(crate) forms: Forms,
+    tokens: usize,
+    pub(crate) width: usize,
+    /// Blocks of eight times four columns of every token.
+    pub(crate) quants: Vec<u8>,
+    /// One for every block and token.
+    pub(crate) scales: Vec<f32>,
+    /// Eight times the sum of the bytes of a block, which 4-bit weights are too large by.
+    pub(crate) offsets: Vec<i32>,
+    /// Token by token.
+    pub(crate) plain: Vec<f32>,
+}
+
+impl Input {
+    /// Makes room for tokens of a width; keeps the memory it has.
+    pub(crate) fn begin(&mut self, tokens: usize, width: usize) {
+        (self.tokens, self.width) = (tokens, width);
+        if self.forms.quantised {
+            let blocks = width / BLOCK * tokens;
+            self.quants.resize(blocks * BLOCK, 0);
+            self.scales.resize(blocks, 0.0);
+            self.offsets.resize(blocks, 0);
+        }
+        if self.forms.plain {
+            self.plain.resize(width * tokens, 0.0);
+        }
+    }
+
+    /// Writes a token, eight columns at a time.
+    #[inline(always)]
+    pub(crate) fn put<M: Machine>(
+        &mut self,
+        m: M,
+        token: usize,
+        columns: impl Fn(usize) -> M::Floats,
+    ) {
+        if self.forms.quantised {
+            for block in 0..self.width / BLOCK {
+                let columns = std::array::from_fn(|part| columns(block * BLOCK / LANES + part));
+                self.put_block(m, token, block, columns);
+            }
+        }
+        if self.forms.plain {
+            let row = &mut self.plain[token * self.width..(token + 1) * self.width];
+            for (index, out) in row.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                *out = m.lanes(columns(index));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn put_block<M: Machine>(&mut self, m: M, token: usize, block: usize, x: [M::Floats; 4]) {
+        let sizes = x.map(|x| m.abs(x));
+        let sizes = m.max(m.max(sizes[0], sizes[1]), m.max(sizes[2], sizes[3]));
+        let largest = m.lanes(sizes).into_iter().fold(0.0, f32::max);
+        let inverse = if largest > 0.0 {
+            m.splat(SIZE_MAX / largest)
+        } else {
+            m.splat(0.0)
+        };
+        let bytes = m.bytes(x.map(|x| m.whole(m.mul(x, inverse))));
+        let place = block * self.tokens + token;
+        self.scales[place] = largest / SIZE_MAX;
+        self.offsets[place] = 8 * bytes
+            .iter()
+            .map(|byte| i32::from(byte.cast_signed()))
+            .sum::<i32>();
+        let out = &mut self.quants[block * self.tokens * BLOCK..][..self.tokens * BLOCK];
+        for (out, four) in out
+            .as_chunks_mut::<4>()
+            .0
+            .iter_mut()
+            .skip(token)
+            .step_by(self.tokens)
+            .zip(bytes.as_chunks::<4>().0)
+        {
+            *out = *four;
+        }
+    }
+}
+
+/// Cuts a step into tiles; tiles that exist keep their memory.
+pub(crate) fn cut(tiles: &mut Vec<Tile>, tokens: usize, width: usize, forms: Forms) {
+    let count = tokens.div_ceil(TILE);
+    tiles.truncate(count.max(1));
+    tiles.resize_with(count, Tile::default);
+    for (index, tile) in tiles.iter_mut().enumerate() {
+        tile.first = index * TILE;
+        tile.tokens = TILE.min(tokens - tile.first);
+        tile.residual.resize(tile.tokens * width, 0.0);
+        tile.input.forms = forms;
+    }
+}
