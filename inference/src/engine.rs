@@ -215,7 +215,7 @@ fn threads_for_large(config: &EngineConfig) -> usize {
 
 /// Runs `work` on a pool of `threads` threads, the first of which is the calling one: a model on one
 /// thread never waits for another.
-pub(crate) fn on_pool<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
+fn on_pool<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .use_current_thread()
