@@ -42,16 +42,16 @@ async fn main() -> anyhow::Result<()> {
 /// Ends every task of a queue, one way or the other.
 async fn work(app: App, queue: Queue) {
     loop {
-        let id = app.bell.next(queue).await;
-        if let Err(error) = end(&app, id).await {
-            eprintln!("task {id}: {error}");
+        let ids = app.bell.take(queue, queue.batch_max()).await;
+        if let Err(error) = end(&app, &ids).await {
+            eprintln!("tasks {ids:?}: {error}");
         }
     }
 }
 
-async fn end(app: &App, id: jobs::TaskId) -> models::Result<()> {
+async fn end(app: &App, ids: &[jobs::TaskId]) -> models::Result<()> {
     let now = app.db.now();
-    for task in store::start(&app.db, &[id], "example", now).await? {
+    for task in store::start(&app.db, ids, "example", now).await? {
         let mut tx = app.db.begin().await?;
         let changed = if task.kind == "noop" && task.payload["fail"].is_null() {
             let usage = Usage::default();

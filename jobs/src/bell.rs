@@ -96,18 +96,20 @@ impl Bell {
         }
     }
 
-    /// The next task of a queue that may be due. Dropping the future loses no ring.
-    pub async fn next(&self, queue: Queue) -> TaskId {
+    /// Takes what may be due in a queue: waits for one task at least, and takes `most` at most (1 at
+    /// least). Dropping the future loses no ring.
+    pub async fn take(&self, queue: Queue, most: usize) -> Vec<TaskId> {
         let line = self.line(queue);
         loop {
             let more = {
                 let mut rings = line.rings();
-                if let Some(id) = rings.pop() {
+                let taken = rings.pop(most.max(1));
+                if !taken.is_empty() {
                     // Another consumer may wait for what is left.
                     if !rings.line.is_empty() {
                         line.rung.notify_one();
                     }
-                    return id;
+                    return taken;
                 }
                 std::mem::take(&mut rings.more)
             };
@@ -187,10 +189,12 @@ impl Rings {
         new
     }
 
-    fn pop(&mut self) -> Option<TaskId> {
-        let id = self.line.pop_front()?;
-        self.known.remove(&id);
-        Some(id)
+    fn pop(&mut self, most: usize) -> Vec<TaskId> {
+        let taken: Vec<TaskId> = self.line.drain(..most.min(self.line.len())).collect();
+        for id in &taken {
+            self.known.remove(id);
+        }
+        taken
     }
 }
 

@@ -24,6 +24,19 @@ words! {
     }
 }
 
+impl Queue {
+    /// How many tasks of this queue one ring may carry and one statement may start.
+    ///
+    /// Slow work is handed out one by one, so that none of it waits behind another in a worker while
+    /// a second worker is free.
+    pub const fn batch_max(self) -> usize {
+        match self {
+            Self::Generation | Self::Media => 1,
+            Self::Email | Self::Default => 64,
+        }
+    }
+}
+
 /// A kind of work. The payload is this type; the worker has its handler.
 ///
 /// Payloads hold ids and small options. They are read by the release before and the one after, so

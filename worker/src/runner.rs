@@ -105,19 +105,19 @@ impl Taker {
         // The semaphore is never closed. Room comes first: an id that is taken from the bell is
         // started at once, the others stay where every worker of this process can take them.
         while let Ok(permit) = self.room.clone().acquire_owned().await {
-            let id = self.ctx.bell.next(self.queue).await;
+            let ids = self.ctx.bell.take(self.queue, 1).await;
             // Not to be interrupted by a drain: a row that was started must find its attempt.
             let starting = Starting {
                 worker: self.worker.clone(),
                 ctx: self.ctx.clone(),
                 held: self.held.clone(),
             };
-            self.attempts.spawn(starting.start(id, permit));
+            self.attempts.spawn(starting.start(ids, permit));
         }
     }
 }
 
-/// What is needed to start one task.
+/// What is needed to start what was taken.
 struct Starting {
     worker: String,
     ctx: Ctx,
@@ -125,9 +125,9 @@ struct Starting {
 }
 
 impl Starting {
-    /// Starts the task and works on it; nothing happens when somebody else started it before.
-    async fn start(self, id: TaskId, permit: OwnedSemaphorePermit) {
-        let started = store::start(&self.ctx.db, &[id], &self.worker, self.ctx.db.now()).await;
+    /// Starts the tasks and works on them; nothing happens to those that somebody else started before.
+    async fn start(self, ids: Vec<TaskId>, permit: OwnedSemaphorePermit) {
+        let started = store::start(&self.ctx.db, &ids, &self.worker, self.ctx.db.now()).await;
         match started {
             Ok(started) => {
                 for task in started {
@@ -138,7 +138,7 @@ impl Starting {
                 }
             }
             Err(error) => {
-                warn!(%error, task.id = %id, "The task could not be started");
+                warn!(%error, tasks = ids.len(), "The tasks could not be started");
                 sleep(DATABASE_PAUSE).await;
             }
         }

@@ -90,8 +90,8 @@ on_both! {
 
         let submit = api.post_with("/v1/tasks", &body, &[("prefer", "wait=30")]);
         let work = async {
-            let id = api.app.bell.next(jobs::Queue::Default).await;
-            api.succeed(id).await
+            let ids = api.app.bell.take(jobs::Queue::Default, 1).await;
+            api.succeed(ids[0]).await
         };
         let (ended, ()) = tokio::try_join!(submit, work)?;
 

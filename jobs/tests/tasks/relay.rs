@@ -24,7 +24,7 @@ on_both! {
         let task = enqueue(db, options()).await?;
         let (bell, _running) = relay(db);
 
-        let id = timeout(PATIENCE, bell.next(Queue::Default)).await?;
+        let id = timeout(PATIENCE, one(&bell, Queue::Default)).await?;
 
         assert_eq!(id, task.id);
         Ok(())
@@ -36,7 +36,7 @@ on_both! {
         let task = enqueue(db, Options { run_at: Some(run_at), ..options() }).await?;
         bell.tell(&task, db.now());
 
-        let id = timeout(PATIENCE, bell.next(Queue::Default)).await?;
+        let id = timeout(PATIENCE, one(&bell, Queue::Default)).await?;
 
         assert_eq!(id, task.id);
         assert!(db.now() >= run_at);
@@ -49,7 +49,7 @@ on_both! {
         store::heartbeat(db, WORKER, db.now() - silence() - silence()).await?;
         let (bell, _running) = relay(db);
 
-        let id = timeout(PATIENCE, bell.next(Queue::Default)).await?;
+        let id = timeout(PATIENCE, one(&bell, Queue::Default)).await?;
 
         assert_eq!(id, silent.id);
         assert_eq!(get(db, silent.id).await?.state, State::Queued);
@@ -70,7 +70,7 @@ on_both! {
         let mut started = 0;
         let begun = Instant::now();
         while started < count {
-            let id = timeout(PATIENCE, bell.next(Queue::Default)).await?;
+            let id = timeout(PATIENCE, one(&bell, Queue::Default)).await?;
             started += store::start(db, &[id], WORKER, db.now()).await?.len();
         }
 
@@ -105,27 +105,27 @@ on_both! {
 #[tokio::test]
 async fn a_task_rings_once_however_often_it_is_rung() {
     let bell = Bell::in_process();
-    let (one, two) = (TaskId::new(), TaskId::new());
+    let (first, second) = (TaskId::new(), TaskId::new());
 
     bell.ring(&[
-        (Queue::Media, one),
-        (Queue::Media, one),
-        (Queue::Email, two),
+        (Queue::Media, first),
+        (Queue::Media, first),
+        (Queue::Email, second),
     ]);
-    bell.ring(&[(Queue::Media, one), (Queue::Media, two)]);
+    bell.ring(&[(Queue::Media, first), (Queue::Media, second)]);
 
-    assert_eq!(bell.next(Queue::Media).await, one);
-    assert_eq!(bell.next(Queue::Media).await, two);
-    assert_eq!(bell.next(Queue::Email).await, two);
+    assert_eq!(one(&bell, Queue::Media).await, first);
+    assert_eq!(one(&bell, Queue::Media).await, second);
+    assert_eq!(one(&bell, Queue::Email).await, second);
     assert!(
-        timeout(Duration::from_millis(20), bell.next(Queue::Media))
+        timeout(Duration::from_millis(20), one(&bell, Queue::Media))
             .await
             .is_err()
     );
-    bell.ring(&[(Queue::Media, one)]);
+    bell.ring(&[(Queue::Media, first)]);
     assert_eq!(
-        bell.next(Queue::Media).await,
-        one,
+        one(&bell, Queue::Media).await,
+        first,
         "it may ring again once it was heard"
     );
 }
@@ -140,13 +140,23 @@ async fn a_full_bell_drops_rings_and_never_waits() {
     bell.ring(&rings);
 
     for (_, id) in &rings[..RINGS_MAX] {
-        assert_eq!(bell.next(Queue::Default).await, *id);
+        assert_eq!(one(&bell, Queue::Default).await, *id);
     }
     assert!(
-        timeout(Duration::from_millis(20), bell.next(Queue::Default))
+        timeout(Duration::from_millis(20), one(&bell, Queue::Default))
             .await
             .is_err()
     );
+}
+
+#[tokio::test]
+async fn a_consumer_takes_no_more_than_it_asks_for_and_leaves_the_rest() {
+    let bell = Bell::in_process();
+    let ids: Vec<_> = (0..5).map(|_| TaskId::new()).collect();
+    bell.ring(&ids.iter().map(|id| (Queue::Email, *id)).collect::<Vec<_>>());
+
+    assert_eq!(bell.take(Queue::Email, 3).await, ids[..3]);
+    assert_eq!(bell.take(Queue::Email, 3).await, ids[3..]);
 }
 
 #[tokio::test]
@@ -155,7 +165,7 @@ async fn every_waiting_consumer_hears_a_ring_of_its_own() -> TestResult {
     let consumers: Vec<_> = (0..4)
         .map(|_| {
             let bell = bell.clone();
-            tokio::spawn(async move { bell.next(Queue::Default).await })
+            tokio::spawn(async move { one(&bell, Queue::Default).await })
         })
         .collect();
     tokio::task::yield_now().await;
@@ -200,6 +210,11 @@ async fn a_watcher_looks_again_each_second_and_no_longer_than_it_may() {
         "another process may have changed it"
     );
     assert!(begun.elapsed() < PATIENCE);
+}
+
+/// Takes one task.
+async fn one(bell: &Bell, queue: Queue) -> TaskId {
+    bell.take(queue, 1).await[0]
 }
 
 /// A relay that runs until the guard is dropped, and its bell.
