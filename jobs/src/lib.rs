@@ -11,6 +11,8 @@ pub mod relay;
 mod retry;
 pub mod store;
 mod task;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod word;
 
 pub use job::{Definition, Job, Queue};

@@ -74,7 +74,11 @@ async fn round(db: &Db, bell: &Bell) -> Result<Option<DateTime<Utc>>> {
 
 /// Rings for what nobody started, as far as there is room for rings.
 async fn ring(db: &Db, bell: &Bell, queue: Queue, now: DateTime<Utc>) -> Result<()> {
-    let room = bell.room(queue);
+    let room = bell.room(queue).await;
+    if room == 0 {
+        bell.more(queue);
+        return Ok(());
+    }
     let limit = u32::try_from(room).unwrap_or(u32::MAX);
     let due = store::due(db, queue, now, now - PERIOD, limit).await?;
     if due.is_empty() {

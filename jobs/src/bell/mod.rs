@@ -1,0 +1,171 @@
+//! The bell: a hint that there is something to do, or something to see.
+//!
+//! A ring may be lost and may come twice. Nobody is told anything that is not in the row: whoever
+//! hears the bell reads the row, and the relay rings again for what nobody started.
+
+mod in_process;
+mod line;
+mod redis;
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use models::TaskId;
+use tokio::{sync::watch, time::timeout};
+
+pub use self::{
+    in_process::InProcess,
+    line::RINGS_MAX,
+    redis::{AddressError, OUTSTANDING_MAX, Redis, RedisOptions},
+};
+use crate::{job::Queue, store::Changed, task::Task, word::State};
+
+/// Whoever watches a task looks again after this long: an announcement may be lost.
+const WATCH_PERIOD: Duration = Duration::from_secs(1);
+
+/// The bell of a process.
+#[derive(Clone, Debug)]
+pub enum Bell {
+    /// Everybody who rings and everybody who listens is in this process.
+    InProcess(Arc<InProcess>),
+    /// They are in different processes, and Redis is between them.
+    Redis(Arc<Redis>),
+}
+
+impl Bell {
+    /// A bell for a system of one process.
+    pub fn in_process() -> Self {
+        Self::InProcess(Arc::new(InProcess::new()))
+    }
+
+    /// A bell for many processes. Redis need not be there: it is tried again for ever.
+    ///
+    /// # Errors
+    /// When the address cannot be used; see [`AddressError`].
+    pub fn redis(options: &RedisOptions) -> Result<Self, AddressError> {
+        Ok(Self::Redis(Arc::new(Redis::start(options)?)))
+    }
+
+    /// Tells everybody of a task that changed, after the commit: watchers, workers, the relay.
+    pub fn tell(&self, task: &Task, now: DateTime<Utc>) {
+        self.announce(task.id);
+        if task.state == State::Queued {
+            if task.run_at <= now {
+                self.ring(&[(task.queue, task.id)]);
+            } else {
+                self.nudge();
+            }
+        }
+    }
+
+    /// Tells everybody of all that a verb changed, after the commit.
+    pub fn tell_all(&self, changed: &Changed, now: DateTime<Utc>) {
+        self.tell(&changed.task, now);
+        for task in &changed.others {
+            self.tell(task, now);
+        }
+    }
+
+    /// Says that tasks are due. Never waits and never fails.
+    pub fn ring(&self, due: &[(Queue, TaskId)]) {
+        match self {
+            Self::InProcess(bell) => {
+                for (queue, id) in due {
+                    bell.line(*queue).push(*id);
+                }
+            }
+            Self::Redis(bell) => bell.ring(due),
+        }
+    }
+
+    /// Takes what may be due in a queue: waits for one task at least, and takes `most` at most (1 at
+    /// least). Dropping the future loses no ring.
+    pub async fn take(&self, queue: Queue, most: usize) -> Vec<TaskId> {
+        self.local().take(queue, most).await
+    }
+
+    /// Says that a task changed visibly. Never waits and never fails.
+    pub fn announce(&self, id: TaskId) {
+        match self {
+            Self::InProcess(bell) => bell.announce(id),
+            Self::Redis(bell) => bell.announce(id),
+        }
+    }
+
+    /// Starts to watch: changes announced from now on are seen.
+    ///
+    /// Watch first, then read the row, then wait: nothing that happens in between is missed.
+    pub fn watch(&self) -> Watch {
+        Watch {
+            places: self.local().watch(),
+        }
+    }
+
+    /// Asks the relay of this process to look now.
+    pub fn nudge(&self) {
+        self.local().nudge();
+    }
+
+    /// Why this process is cut off from the others, when it has been for a while.
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Self::InProcess(_) => None,
+            Self::Redis(bell) => bell.trouble(),
+        }
+    }
+
+    /// Says what is still to be said and gives back what was heard and not taken, within a few
+    /// seconds. To be called when nothing more is told and nothing more is taken.
+    pub async fn close(&self) {
+        if let Self::Redis(bell) = self {
+            bell.close().await;
+        }
+    }
+
+    /// Waits until somebody asks the relay to look.
+    pub(crate) async fn nudged(&self) {
+        self.local().nudged().await;
+    }
+
+    /// How many more rings a queue can hold; none while the bell is away.
+    pub(crate) async fn room(&self, queue: Queue) -> usize {
+        match self {
+            Self::InProcess(bell) => bell.line(queue).room(),
+            Self::Redis(bell) => bell.room(queue).await,
+        }
+    }
+
+    /// Says that the database may hold more due tasks of a queue than were rung.
+    pub(crate) fn more(&self, queue: Queue) {
+        match self {
+            Self::InProcess(bell) => bell.line(queue).more(),
+            Self::Redis(bell) => bell.more(queue),
+        }
+    }
+
+    /// The part of the bell that is in this process.
+    fn local(&self) -> &InProcess {
+        match self {
+            Self::InProcess(bell) => bell,
+            Self::Redis(bell) => bell.local(),
+        }
+    }
+}
+
+/// Sees that tasks change.
+#[derive(Debug)]
+pub struct Watch {
+    places: Vec<watch::Receiver<()>>,
+}
+
+impl Watch {
+    /// Returns when the task may have changed since the last call, after `patience` at the latest.
+    ///
+    /// Also returns once a second, because an announcement may be lost: read the row, and call again
+    /// if it is the same.
+    pub async fn changed(&mut self, id: TaskId, patience: Duration) {
+        let place = &mut self.places[in_process::place(id)];
+        // Neither a time-out nor a bell that is gone matters: the caller reads the row anyway.
+        let _ = timeout(patience.min(WATCH_PERIOD), place.changed()).await;
+    }
+}

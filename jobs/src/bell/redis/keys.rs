@@ -1,0 +1,113 @@
+//! The names of what Redis holds, and the scripts that change it.
+//!
+//! apalis decides most of the names: they begin with that of the queue. The braces keep everything of
+//! a queue in one slot, should a Redis Cluster be supported one day.
+
+use std::sync::LazyLock;
+
+use apalis_redis::Config;
+use models::TaskId;
+use redis::{RedisResult, Script, aio::ConnectionManager};
+
+use super::OUTSTANDING_MAX;
+use crate::job::Queue;
+
+/// The channel that tells of changed tasks: sixteen bytes each.
+pub(super) const CHANGED: &str = "lyo:changed";
+/// A queue with so few outstanding tasks is filled up again.
+const LOW: usize = OUTSTANDING_MAX / 2;
+
+static PUSH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("push.lua")));
+static FINISH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("finish.lua")));
+
+/// The keys of one queue.
+#[derive(Debug)]
+pub(super) struct Keys {
+    /// What apalis is told.
+    pub(super) config: Config,
+    /// The channel that knocks at the workers.
+    pub(super) rung: String,
+    /// Tasks that are outstanding, each with its newest message.
+    pub(super) known: String,
+    more: String,
+    count: String,
+    batch: usize,
+}
+
+impl Keys {
+    pub(super) fn of(queue: Queue) -> Self {
+        let name = format!("{{lyo:{queue}}}");
+        // The ledger is the database: no leases, results and events here, and nothing is put back for
+        // a dead worker within a day. The sweep forgets it sooner.
+        let config = Config::default()
+            .queue(&name)
+            .batch_size(1)
+            .heartbeat_interval(super::listen::HEARTBEAT)
+            .missed_heartbeats(20_000)
+            .lock_tasks(false)
+            .persist_results(false)
+            .emit_events(false);
+        Self {
+            config,
+            rung: format!("{name}:rung"),
+            known: format!("{name}:known"),
+            more: format!("{name}:more"),
+            count: format!("{name}:count"),
+            batch: queue.batch_max(),
+        }
+    }
+
+    /// Puts rings into the queue, as far as there is room.
+    pub(super) async fn push(
+        &self,
+        conn: &mut ConnectionManager,
+        ids: &[TaskId],
+        more: bool,
+    ) -> RedisResult<()> {
+        let mut push = PUSH.key(self.config.job_data_hash());
+        push.key(self.config.active_jobs_list())
+            .key(self.config.job_meta_hash())
+            .key(&self.known)
+            .key(&self.more)
+            .key(&self.count)
+            .arg(OUTSTANDING_MAX)
+            .arg(self.batch)
+            .arg(&self.rung)
+            .arg(u8::from(more));
+        for id in ids {
+            push.arg(id.to_string());
+        }
+        push.invoke_async::<usize>(conn).await.map(|_| ())
+    }
+
+    /// Forgets messages of a worker. True when the relay should look for more.
+    pub(super) async fn finish(
+        &self,
+        conn: &mut ConnectionManager,
+        worker: &str,
+        messages: &[String],
+    ) -> RedisResult<bool> {
+        let mut finish = FINISH.key(self.inflight(worker));
+        finish
+            .key(self.config.active_jobs_list())
+            .key(self.config.job_data_hash())
+            .key(self.config.job_meta_hash())
+            .key(&self.known)
+            .key(&self.more)
+            .arg(LOW);
+        for message in messages {
+            finish.arg(message);
+        }
+        finish.invoke_async(conn).await
+    }
+
+    /// The messages that a worker has fetched.
+    pub(super) fn inflight(&self, worker: &str) -> String {
+        format!("{}:{worker}", self.config.inflight_jobs_set())
+    }
+
+    /// What apalis notes of a worker, and forgets to remove.
+    pub(super) fn metadata(&self, worker: &str) -> String {
+        format!("{}:workers:metadata:{worker}", self.config.queue)
+    }
+}

@@ -1,0 +1,44 @@
+-- Puts rings into a queue, as far as there is room, and knocks at its workers.
+--
+-- A task waits in one message at most; one whose message was fetched may be rung again, since its
+-- worker may be gone. Returns how many tasks are outstanding.
+--
+-- KEYS: data, active, meta, known, more, count    ARGV: most, batch, channel, more (0 or 1), task ids
+local data, active, meta, known, more, count = unpack(KEYS)
+local most, batch = tonumber(ARGV[1]), tonumber(ARGV[2])
+local outstanding = redis.call('hlen', known)
+local dropped = ARGV[4] == '1'
+local waiting = {}
+for _, message in ipairs(redis.call('lrange', active, 0, -1)) do waiting[message] = true end
+
+local ids, message, sent = {}, nil, 0
+local function send()
+  if #ids == 0 then return end
+  redis.call('hset', data, message, cjson.encode(ids))
+  redis.call('hset', meta .. ':' .. message, 'attempts', 0, 'max_attempts', 1, 'status', 'Pending')
+  redis.call('rpush', active, message)
+  ids, sent = {}, sent + 1
+end
+
+for i = 5, #ARGV do
+  local id = ARGV[i]
+  local before = redis.call('hget', known, id)
+  if before and waiting[before] then
+    -- It is in line already.
+  elseif before or outstanding < most then
+    if not before then outstanding = outstanding + 1 end
+    if #ids == 0 then
+      message = 'm' .. redis.call('incr', count)
+      waiting[message] = true
+    end
+    redis.call('hset', known, id, message)
+    table.insert(ids, id)
+    if #ids == batch then send() end
+  else
+    dropped = true
+  end
+end
+send()
+if dropped then redis.call('set', more, 1) end
+if sent > 0 then redis.call('publish', ARGV[3], '') end
+return outstanding

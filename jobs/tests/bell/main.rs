@@ -1,0 +1,6 @@
+//! The bell between processes, on a Redis that is killed, emptied and stalled.
+
+mod faults;
+mod rings;
+mod support;
+mod system;
