@@ -22,6 +22,7 @@ mod origin;
 mod page;
 mod problem;
 mod request;
+pub mod role;
 mod routes;
 mod serve;
 

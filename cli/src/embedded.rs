@@ -60,7 +60,7 @@ impl Embedded {
             // A name of its own for each start: the heartbeat keeps alive what runs under it.
             name: format!("embedded-{}", Uuid::now_v7().simple()),
             queues: Queue::ALL.to_vec(),
-            concurrency: args.concurrency.into(),
+            concurrency: args.worker.concurrency.into(),
             grace: GRACE,
         };
         let mut parts = JoinSet::new();
