@@ -14,10 +14,12 @@ use platform::health::Health;
 use poem::{Endpoint, EndpointExt, Response, Route, endpoint::make_sync, get, web::Html};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::{
     codes, edge, limits::Timeouts, methods::Methods, openapi, operator::Operators,
-    problem::Problem, routes,
+    problem::Problem,
+    routes::{self, metrics::Looked},
 };
 
 /// How long a request waits for a connection to a database that did not answer the last time.
@@ -40,6 +42,7 @@ pub struct App {
     pub timeouts: Timeouts,
     /// Who may operate the system.
     pub operators: Operators,
+    pub(crate) looked: Looked,
     /// Whether the database did not answer the last time.
     away: Arc<AtomicBool>,
 }
@@ -54,6 +57,7 @@ impl App {
             stop: CancellationToken::new(),
             timeouts: Timeouts::default(),
             operators: Operators::default(),
+            looked: Looked::default(),
             away: Arc::default(),
         }
     }
@@ -96,6 +100,9 @@ pub fn build(app: App) -> impl Endpoint<Output = Response> + 'static {
 /// The same with paths of one's own inside of the same edge: those of a test, for example.
 pub fn build_with(app: App, more: Route) -> impl Endpoint<Output = Response> + 'static {
     let timeouts = app.timeouts;
+    if let Err(error) = platform::metrics::install() {
+        warn!(%error, "Nothing is counted: {error:#}");
+    }
     edge::wrap(paths(app, more), Methods::of::<routes::Api>(), timeouts)
 }
 

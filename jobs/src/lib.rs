@@ -5,6 +5,7 @@
 //! ([`bell::Bell`]), and rung again by the [`relay`] until somebody starts it.
 
 pub mod bell;
+pub mod cron;
 mod job;
 mod keep;
 pub mod kinds;

@@ -13,6 +13,7 @@ mod heartbeat;
 mod held;
 mod loading;
 mod model;
+mod presence;
 mod run;
 mod runner;
 

@@ -12,6 +12,7 @@
 
 mod again;
 mod attempts;
+pub mod bulk;
 mod cancel;
 pub mod checkpoint;
 mod due;
@@ -29,7 +30,9 @@ mod progress;
 mod put_back;
 pub mod queues;
 mod reap;
+pub mod schedules;
 mod start;
+pub mod workers;
 
 pub use again::again;
 pub use attempts::attempts;

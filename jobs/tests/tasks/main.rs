@@ -14,4 +14,5 @@ mod leases;
 mod queues;
 mod relay;
 mod running;
+mod schedules;
 mod support;
