@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use models::{Error, Result, Tx, sql};
 use sqlx::types::Json;
 
-use super::{Changed, attempts, end, events, find};
+use super::{Changed, attempts, end, events, find, lock};
 use crate::{
     task::{Failure, Lease, Task, Wait},
     word::{Ending, Reason},
@@ -34,6 +34,7 @@ pub async fn retry(
         spared: false,
         ending: Ending::Retry,
     };
+    children_first(tx, lease).await?;
     put_back(tx, lease, &back, Some(failure), now).await
 }
 
@@ -50,6 +51,7 @@ pub async fn snooze(
         spared: true,
         ending: Ending::Snooze,
     };
+    children_first(tx, lease).await?;
     put_back(tx, lease, &back, None, now).await
 }
 
@@ -61,6 +63,7 @@ pub async fn release(tx: &mut Tx, lease: Lease, now: DateTime<Utc>) -> Result<Ch
         spared: true,
         ending: Ending::Released,
     };
+    children_first(tx, lease).await?;
     put_back(tx, lease, &back, None, now).await
 }
 
@@ -85,6 +88,7 @@ pub(super) async fn lost(
 ///
 /// The attempt does not count.
 pub async fn wait(tx: &mut Tx, lease: Lease, wait: &Wait, now: DateTime<Utc>) -> Result<Changed> {
+    children_first(tx, lease).await?;
     let task = sql!(
         tx, fetch_optional Task,
         "update tasks
@@ -103,6 +107,15 @@ pub async fn wait(tx: &mut Tx, lease: Lease, wait: &Wait, now: DateTime<Utc>) ->
         &wait.step, &wait.message, now,
     )?;
     went(tx, lease, task, Ending::Wait, None, now).await
+}
+
+/// Locks the children of a task before the task itself.
+///
+/// PostgreSQL keeps the lock of a row that an update waited for also when the row then turns out not
+/// to match. So whoever finds here that the task was cancelled meanwhile holds it already, and would
+/// lock its children after it.
+async fn children_first(tx: &mut Tx, lease: Lease) -> Result<()> {
+    lock::family(tx, lease.task_id).await.map(drop)
 }
 
 struct Back {
