@@ -1,18 +1,9 @@
 //! What every handler shares, and the endpoint that is built from it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
-
 use jobs::{State, Task, bell::Bell, store::Glance};
 use models::{Conn, Db, Tx, id::TaskId};
 use platform::health::Health;
 use poem::{Endpoint, EndpointExt, Response, Route, endpoint::make_sync, get, web::Html};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -22,16 +13,12 @@ use crate::{
     methods::Methods,
     openapi,
     operator::Operators,
+    outage::Outage,
     problem::Problem,
     reads::Reads,
     routes,
     submissions::{self, Item, Stored, Submissions},
 };
-
-/// How long a request waits for a database that did not answer the last time.
-/// The first to notice waits as long as the pool does, since a busy database deserves that; those
-/// who come after it learn within a second that it is away.
-const AWAY_TIMEOUT: Duration = Duration::from_millis(900);
 
 /// What the handlers work with; clones share it.
 #[derive(Clone, Debug)]
@@ -50,8 +37,7 @@ pub struct App {
     pub operators: Operators,
     submissions: Submissions,
     pub(crate) reads: Reads,
-    /// Whether the database did not answer the last time.
-    away: Arc<AtomicBool>,
+    outage: Outage,
 }
 
 impl App {
@@ -66,7 +52,7 @@ impl App {
             stop: CancellationToken::new(),
             timeouts: Timeouts::default(),
             operators: Operators::default(),
-            away: Arc::default(),
+            outage: Outage::default(),
         }
     }
 
@@ -113,15 +99,15 @@ impl App {
         &self,
         asking: impl Future<Output = models::Result<T>>,
     ) -> Result<T, Problem> {
-        let answered = if self.away.load(Ordering::Relaxed) {
-            let late = models::Error::unavailable("it did not answer in time");
-            let answered = timeout(AWAY_TIMEOUT, asking).await;
-            answered.unwrap_or(Err(late))
-        } else {
-            asking.await
+        let answered = tokio::select! {
+            biased;
+            answered = asking => answered,
+            () = self.outage.certain(&self.db) => {
+                Err(models::Error::unavailable("it is away"))
+            }
         };
         let away = matches!(&answered, Err(error) if error.is_unavailable());
-        self.away.store(away, Ordering::Relaxed);
+        self.outage.found(away);
         Ok(answered?)
     }
 }

@@ -20,6 +20,7 @@ mod methods;
 mod openapi;
 mod operator;
 mod origin;
+mod outage;
 mod page;
 mod problem;
 mod reads;

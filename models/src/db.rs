@@ -15,19 +15,29 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use sqlx::{
-    PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    ConnectOptions, Connection, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection,
+    SqlitePool, Transaction,
     migrate::Migrator,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use crate::{clock::Clock, error::Result, sql, sql::One};
+use tokio::time::timeout;
+
+use crate::{
+    clock::Clock,
+    error::{Error, Result},
+    sql,
+    sql::One,
+};
 
 /// The portable set of migrations, compiled in.
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 /// How long a caller waits for a free connection before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a connection made only to see whether there is a server may take.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long SQLite waits for the lock of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -135,6 +145,27 @@ impl Db {
     pub async fn ping(&self) -> Result<()> {
         let mut conn = self.conn().await?;
         sql!(conn, fetch_one One<i64>, "select cast(1 as bigint)").map(|_| ())
+    }
+
+    /// Whether the server certainly is away: a connection beside the pool is refused at once.
+    ///
+    /// A pool tries again until the patience of its caller ends, so that a server which is away
+    /// looks like one which is busy. False of SQLite, which is a file.
+    pub async fn is_refused(&self) -> bool {
+        let Pools::Postgres(pool) = &self.pools else {
+            return false;
+        };
+        let connecting = pool.connect_options();
+        match timeout(PROBE_TIMEOUT, connecting.connect()).await {
+            Ok(Ok(conn)) => {
+                // A connection that ends without a word leaves a line in the server's log.
+                drop(timeout(PROBE_TIMEOUT, conn.close()).await);
+                false
+            }
+            Ok(Err(error)) => Error::from(error).is_unavailable(),
+            // A busy machine, perhaps.
+            Err(_) => false,
+        }
     }
 
     /// Whether this is SQLite, that is, an embedded system of one process.

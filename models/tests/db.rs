@@ -1,6 +1,6 @@
 //! Connections, transactions and the clock, on both databases.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use models::{
@@ -8,7 +8,7 @@ use models::{
     courses::{self, Brief},
     on_both, sql,
     sql::{Ids, One},
-    testing::TestResult,
+    testing::{TestDb, TestResult},
 };
 use tokio::time::timeout;
 
@@ -157,11 +157,43 @@ async fn a_server_that_is_not_there_is_unavailable() {
 
 #[tokio::test]
 async fn readers_of_sqlite_cannot_write() -> TestResult {
-    let test = models::testing::TestDb::sqlite().await?;
+    let test = TestDb::sqlite().await?;
     let mut conn = test.db.conn().await?;
 
     let refused = sql!(conn, execute, "delete from courses");
 
     assert!(refused.is_err());
     Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_went_away_is_told_from_a_busy_one() -> TestResult {
+    let test = TestDb::postgres().await?;
+    // A door of its own to the server, since the server is everybody's.
+    let (before, after) = test.url.split_once('@').ok_or("no host")?;
+    let (host, name) = after.split_once('/').ok_or("no database")?;
+    let door = tempfile::tempdir()?;
+    let socket = door.path().join(".s.PGSQL.5432");
+    let real = PathBuf::from(host.replace("%2F", "/")).join(".s.PGSQL.5432");
+    std::os::unix::fs::symlink(&real, &socket)?;
+    let host = door.path().display().to_string().replace('/', "%2F");
+    let options = DbOptions { connections_max: 1 };
+    let db = Db::connect(&format!("{before}@{host}/{name}"), &options).await?;
+
+    let busy = db.begin().await?;
+    assert!(!db.is_refused().await);
+    std::fs::remove_file(&socket)?;
+    assert!(db.is_refused().await);
+
+    drop(busy);
+    db.close().await;
+    test.close().await
+}
+
+#[tokio::test]
+async fn a_file_is_never_away() -> TestResult {
+    let test = TestDb::sqlite().await?;
+
+    assert!(!test.db.is_refused().await);
+    test.close().await
 }
