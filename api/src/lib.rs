@@ -25,11 +25,12 @@ mod page;
 mod problem;
 mod reads;
 mod request;
+pub mod role;
 mod routes;
 mod serve;
 mod submissions;
 
 pub use app::{App, build, build_with};
 pub use openapi::spec;
-pub use operator::Operators;
+pub use operator::{OperatorArgs, Operators};
 pub use serve::{ApiConfig, serve};

@@ -1,5 +1,7 @@
 //! Who may operate the system: pause queues, look at everybody's tasks, cancel and retry in bulk.
 
+use clap::Args;
+use platform::config::Secret;
 use poem::{FromRequest, Request, RequestBody};
 use sha2::{Digest, Sha256};
 
@@ -15,6 +17,32 @@ pub enum Operators {
     Everybody,
     /// Whoever sends the token with this SHA-256 in `Authorization: Bearer TOKEN`.
     Bearer([u8; 32]),
+}
+
+/// Who may operate the system, as the environment says.
+#[derive(Clone, Debug, Default, Args)]
+pub struct OperatorArgs {
+    /// Who sends this as `Authorization: Bearer TOKEN` may operate the system: pause queues, cancel
+    /// and retry in bulk [default: with `lyo dev` everybody who reaches this machine's own address,
+    /// with `lyo api` nobody]
+    #[arg(
+        long,
+        help_heading = "Server",
+        value_name = "TOKEN",
+        env = "LYO_OPERATOR_TOKEN",
+        hide_env_values = true
+    )]
+    operator_token: Option<Secret>,
+}
+
+impl OperatorArgs {
+    /// Whoever sends the token, or those given here when there is none.
+    pub fn operators(&self, otherwise: Operators) -> Operators {
+        match &self.operator_token {
+            Some(token) => Operators::bearer(token.expose()),
+            None => otherwise,
+        }
+    }
 }
 
 impl Operators {

@@ -1,6 +1,6 @@
 //! The sockets: where the API listens, and for how long.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, ensure};
 use poem::{Server, listener::TcpAcceptor};
@@ -51,11 +51,7 @@ pub async fn serve(
     let address = listener
         .local_addr()
         .context("the API's socket has no address")?;
-    ensure!(
-        address.ip().is_loopback(),
-        "the API may listen on loopback only (127.0.0.1 or [::1]), not on {address}: there are no \
-         accounts yet, so whoever reaches it may do everything"
-    );
+    check_address(address)?;
     app.stop = stop.clone();
     let acceptor = Connections::new(TcpAcceptor::from_tokio(listener)?, config);
     let server = Server::new_with_acceptor(acceptor);
@@ -63,5 +59,15 @@ pub async fn serve(
     server
         .run_with_graceful_shutdown(build(app), stop.cancelled_owned(), drain)
         .await?;
+    Ok(())
+}
+
+/// Refuses an address that others can reach: until accounts exist, they may do everything there.
+pub(crate) fn check_address(address: SocketAddr) -> anyhow::Result<()> {
+    ensure!(
+        address.ip().is_loopback(),
+        "the API may listen on loopback only (127.0.0.1 or [::1]), not on {address}: there are no \
+         accounts yet, so whoever reaches it may do everything"
+    );
     Ok(())
 }

@@ -6,6 +6,8 @@ use clap::{Parser, Subcommand};
 use platform::telemetry::{self, LogArgs};
 
 use crate::{course, dev, migrate, model};
+use api::role::ApiArgs;
+use worker::role::WorkerArgs;
 
 /// Write courses on this machine: a topic goes in, lessons and quizzes come out.
 #[derive(Debug, Parser)]
@@ -24,6 +26,10 @@ enum Command {
     Course(Box<course::CourseArgs>),
     /// Run the whole system in one process: API, worker and database.
     Dev(Box<dev::DevArgs>),
+    /// Answer requests as one process of a fleet, over PostgreSQL and Redis.
+    Api(Box<ApiArgs>),
+    /// Run tasks as one process of a fleet, over PostgreSQL and Redis.
+    Worker(Box<WorkerArgs>),
     /// Bring the database to this release.
     Migrate(migrate::MigrateArgs),
     /// Print the OpenAPI document of the API.
@@ -38,7 +44,7 @@ impl Command {
     /// itself.
     fn log_filter(&self) -> &'static str {
         match self {
-            Self::Dev(_) => "info",
+            Self::Dev(_) | Self::Api(_) | Self::Worker(_) => "info",
             _ => "error",
         }
     }
@@ -61,6 +67,8 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Course(args) => return course::run(&args).await,
         Command::Dev(args) => return dev::run(&args).await,
+        Command::Api(args) => api::role::run(&args).await?,
+        Command::Worker(args) => worker::role::run(&args).await?,
         Command::Migrate(args) => migrate::run(&args).await?,
         Command::Openapi => println!("{}", api::spec()),
         Command::Model(command) => model::run(command).await?,

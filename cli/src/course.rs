@@ -4,12 +4,13 @@ use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use fleet::signal;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::{
     client::Task, config::SystemArgs, display::Display, files::Files, outline::Outline,
-    server::Server, signal, summary::Summary,
+    server::Server, summary::Summary,
 };
 
 /// The exit code of a command that was stopped by Ctrl-C.

@@ -8,13 +8,13 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::Args;
+use fleet::signal;
 use tokio::net::TcpListener;
 
 use crate::{
     config::SystemArgs,
     embedded::Embedded,
     lock::{Claim, DataLock},
-    signal,
 };
 
 /// The port when nobody asks for one, and the first of those that are tried.

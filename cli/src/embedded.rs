@@ -51,10 +51,7 @@ impl Embedded {
         let mut app = App::new(db.clone(), bell.clone(), health.clone());
         // Only this machine reaches an embedded system: without a token, whoever may run it may
         // operate it.
-        app.operators = match &args.operator_token {
-            Some(token) => Operators::bearer(token.expose()),
-            None => Operators::Everybody,
-        };
+        app.operators = args.operator.operators(Operators::Everybody);
         let model = Models::lazy(args.model.config(&data), health.clone());
         let ctx = Ctx {
             db: db.clone(),
@@ -66,7 +63,7 @@ impl Embedded {
             // A name of its own for each start: the heartbeat keeps alive what runs under it.
             name: format!("embedded-{}", Uuid::now_v7().simple()),
             queues: Queue::ALL.to_vec(),
-            concurrency: args.concurrency.into(),
+            concurrency: args.worker.concurrency.into(),
             grace: GRACE,
         };
         let mut parts = JoinSet::new();

@@ -15,7 +15,6 @@ mod migrate;
 mod model;
 mod outline;
 mod server;
-mod signal;
 mod summary;
 
 pub use args::run;

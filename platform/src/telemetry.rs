@@ -1,6 +1,9 @@
 //! Logs: text for people at a terminal, one JSON object a line for machines.
 
-use std::io::{IsTerminal, stderr};
+use std::{
+    io::{IsTerminal, stderr},
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -68,4 +71,23 @@ pub fn init(args: &LogArgs, quiet: &str) -> anyhow::Result<()> {
             .try_init()
     };
     started.map_err(|error| anyhow::anyhow!("logging could not start: {error}"))
+}
+
+/// Starts logging, runs a command, and answers to the shell: 0 is success, 1 a failure.
+pub async fn exit(
+    args: &LogArgs,
+    quiet: &str,
+    command: impl Future<Output = anyhow::Result<()>>,
+) -> ExitCode {
+    let result = match init(args, quiet) {
+        Ok(()) => command.await,
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

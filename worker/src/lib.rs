@@ -5,6 +5,7 @@
 //! `handlers` (what runs) and `course` (prompts, forms, gates: pure).
 
 mod attempt;
+pub mod config;
 mod course;
 mod ctx;
 mod error;
@@ -13,6 +14,7 @@ mod heartbeat;
 mod held;
 mod loading;
 mod model;
+pub mod role;
 mod run;
 mod runner;
 mod successes;

@@ -4,7 +4,7 @@
 ///
 /// # Errors
 /// When the system does not let us listen for signals.
-pub(crate) async fn stop() -> std::io::Result<()> {
+pub async fn stop() -> std::io::Result<()> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

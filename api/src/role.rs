@@ -1,0 +1,54 @@
+//! `lyo api`, which is `lyo-api`: the HTTP interface as one process of a fleet.
+
+use std::io::{Write as _, stdout};
+
+use anyhow::Context;
+use clap::Args;
+use fleet::{FleetArgs, Process, Role, check, config::ListenArgs};
+use tokio::net::TcpListener;
+
+use crate::{ApiConfig, App, OperatorArgs, Operators, serve, serve::check_address};
+
+/// What an API of a fleet needs to know.
+#[derive(Clone, Debug, Args)]
+pub struct ApiArgs {
+    #[command(flatten)]
+    fleet: FleetArgs,
+
+    // Until there are accounts, the address is this machine's own.
+    #[command(flatten)]
+    listen: ListenArgs,
+
+    #[command(flatten)]
+    operator: OperatorArgs,
+}
+
+/// Answers requests until it is asked to stop.
+///
+/// # Errors
+/// When the address is taken or not a loopback address, the database cannot be reached, or a part
+/// fails.
+pub async fn run(args: &ApiArgs) -> anyhow::Result<()> {
+    let address = args.listen.address();
+    if args.listen.check {
+        return check::ready(address).await;
+    }
+    // At once: what listens for nobody must not migrate a database first.
+    check_address(address)?;
+    let mut process = Process::start(&args.fleet, Role::Api).await?;
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))?;
+    let address = listener.local_addr()?;
+    let mut app = App::new(
+        process.db.clone(),
+        process.bell.clone(),
+        process.health.clone(),
+    );
+    app.operators = args.operator.operators(Operators::Nobody);
+    let stop = process.stop.clone();
+    process.part(serve(app, ApiConfig::default(), listener, stop));
+    // Whoever started it may have stopped listening: that is no reason to stop serving.
+    let _ = writeln!(stdout(), "The API listens on http://{address}");
+    process.run().await
+}
