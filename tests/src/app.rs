@@ -1,8 +1,15 @@
 //! A running system for one story, and the client that tells it.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use lyo::{config::SystemArgs, embedded::Embedded};
 use models::testing::TestDb;
@@ -11,7 +18,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::sse::Events;
+use crate::{fleet::Fleet, sse::Events};
 
 /// How long a story waits for anything before it fails.
 pub const PATIENCE: Duration = Duration::from_mins(4);
@@ -22,13 +29,68 @@ struct Args {
     system: SystemArgs,
 }
 
-/// The system of `lyo dev`: API, relay and worker in this process, on the starter model.
+/// Where a story plays: a database of its own, and one process or many.
+#[derive(Debug)]
+pub struct Stage {
+    /// The database.
+    pub database: TestDb,
+    /// Whether the parts are processes of their own.
+    pub fleet: bool,
+}
+
+/// A running system, on the starter model.
 pub struct TestApp {
     /// The client.
     pub http: Http,
-    system: Option<Embedded>,
-    args: SystemArgs,
+    system: System,
     _data: TempDir,
+}
+
+enum System {
+    /// The system of `lyo dev`: API, relay and worker in this process.
+    Embedded(Option<Embedded>, Box<SystemArgs>),
+    /// Child processes over PostgreSQL and Redis.
+    Fleet(Box<Fleet>),
+}
+
+/// Plays each story embedded on SQLite, embedded on PostgreSQL, and as a fleet of processes.
+///
+/// The bodies take `stage: &Stage` and return [`models::testing::TestResult`].
+#[macro_export]
+macro_rules! everywhere {
+    (async fn $name:ident($stage:ident: &Stage) -> $result:ty $body:block $($rest:tt)*) => {
+        mod $name {
+            use super::*;
+
+            async fn body($stage: &$crate::app::Stage) -> $result $body
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() -> $result {
+                let database = models::testing::TestDb::sqlite().await?;
+                let stage = $crate::app::Stage { database, fleet: false };
+                body(&stage).await?;
+                stage.database.close().await
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() -> $result {
+                let database = models::testing::TestDb::postgres().await?;
+                let stage = $crate::app::Stage { database, fleet: false };
+                body(&stage).await?;
+                stage.database.close().await
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn fleet() -> $result {
+                let database = models::testing::TestDb::postgres().await?;
+                let stage = $crate::app::Stage { database, fleet: true };
+                body(&stage).await?;
+                stage.database.close().await
+            }
+        }
+        $crate::everywhere! { $($rest)* }
+    };
+    () => {};
 }
 
 /// An answer, read to its end.
@@ -43,46 +105,49 @@ pub struct Answer {
 }
 
 impl TestApp {
-    /// Starts a system on this database.
-    pub async fn start(database: &TestDb) -> anyhow::Result<Self> {
+    /// Starts a system on this stage.
+    pub async fn start(stage: &Stage) -> anyhow::Result<Self> {
         let data = TempDir::new()?;
-        let folder = data
-            .path()
-            .to_str()
-            .context("a temporary folder has a UTF-8 name")?;
-        let args = [
-            ["lyo", "--data"].as_slice(),
-            &[
-                folder,
-                "--database-url",
-                &database.url,
-                "--model",
-                "starter",
-            ],
-        ];
-        let args = Args::try_parse_from(args.concat())?.system;
-        let system = Embedded::start(&args, TcpListener::bind("127.0.0.1:0").await?).await?;
-        let http = Http::new(&format!("http://{}", system.address))?;
+        let system = if stage.fleet {
+            let fleet = Fleet::start(&stage.database.url, data.path()).await?;
+            System::Fleet(Box::new(fleet))
+        } else {
+            let args = args(data.path(), &stage.database.url)?;
+            System::Embedded(Some(embedded(&args).await?), Box::new(args))
+        };
         Ok(Self {
-            http,
-            system: Some(system),
-            args,
+            http: Http::new(&system.bases()?)?,
+            system,
             _data: data,
         })
     }
 
-    /// Stops the system as Ctrl-C does, and starts a new one.
+    /// Stops what works as Ctrl-C does, and starts it anew.
     pub async fn drain_and_restart(&mut self) -> anyhow::Result<()> {
-        self.system.take().context("it runs")?.drain().await?;
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let system = Embedded::start(&self.args, listener).await?;
-        self.http = Http::new(&format!("http://{}", system.address))?;
-        self.system = Some(system);
+        match &mut self.system {
+            System::Embedded(system, args) => {
+                system.take().context("it runs")?.drain().await?;
+                *system = Some(embedded(args).await?);
+            }
+            System::Fleet(fleet) => {
+                fleet.stop_workers().await?;
+                fleet.start_workers().await?;
+            }
+        }
+        self.http = Http::new(&self.system.bases()?)?;
         Ok(())
     }
 
+    /// The processes, when the story plays in a fleet.
+    pub fn fleet(&mut self) -> anyhow::Result<&mut Fleet> {
+        match &mut self.system {
+            System::Fleet(fleet) => Ok(fleet),
+            System::Embedded(..) => bail!("there is one process only"),
+        }
+    }
+
     /// Ends the story: nothing may be queued or running any more.
-    pub async fn close(mut self) -> anyhow::Result<()> {
+    pub async fn close(self) -> anyhow::Result<()> {
         for state in ["queued", "running", "waiting"] {
             let page = self.http.get(&format!("/v1/tasks?state={state}")).await?;
             ensure!(
@@ -91,43 +156,72 @@ impl TestApp {
                 page.body
             );
         }
-        self.system.take().context("it runs")?.drain().await
-    }
-}
-
-impl Drop for TestApp {
-    fn drop(&mut self) {
-        let forgotten = self.system.is_some() && !std::thread::panicking();
-        // A story that fails with `?` ends here too, so this cannot be a panic: it would hide why.
-        if forgotten {
-            eprintln!("the story ended without TestApp::close");
+        match self.system {
+            System::Embedded(system, _) => system.context("it runs")?.drain().await,
+            System::Fleet(fleet) => fleet.stop().await,
         }
     }
 }
 
-/// A client of one server.
+impl System {
+    fn bases(&self) -> anyhow::Result<Vec<String>> {
+        Ok(match self {
+            Self::Embedded(system, _) => {
+                let address = system.as_ref().context("it runs")?.address;
+                vec![format!("http://{address}")]
+            }
+            Self::Fleet(fleet) => fleet.bases(),
+        })
+    }
+}
+
+fn args(data: &Path, database: &str) -> anyhow::Result<SystemArgs> {
+    let data = data
+        .to_str()
+        .context("a temporary folder has a UTF-8 name")?;
+    let words = [
+        "lyo",
+        "--data",
+        data,
+        "--database-url",
+        database,
+        "--model",
+        "starter",
+    ];
+    Ok(Args::try_parse_from(words)?.system)
+}
+
+async fn embedded(args: &SystemArgs) -> anyhow::Result<Embedded> {
+    Embedded::start(args, TcpListener::bind("127.0.0.1:0").await?).await
+}
+
+/// A client of one or more servers, which asks one after the other.
 #[derive(Clone, Debug)]
 pub struct Http {
     client: reqwest::Client,
-    base: String,
+    bases: Arc<[String]>,
+    asked: Arc<AtomicUsize>,
 }
 
 impl Http {
-    /// A client of the server at `base`.
-    pub fn new(base: &str) -> anyhow::Result<Self> {
+    /// A client of the servers at these addresses.
+    pub fn new(bases: &[String]) -> anyhow::Result<Self> {
         let client = reqwest::Client::builder()
             .no_proxy()
             .timeout(PATIENCE)
             .build()?;
         Ok(Self {
             client,
-            base: base.to_owned(),
+            bases: bases.into(),
+            asked: Arc::default(),
         })
     }
 
     /// A request to be completed and sent with [`send`].
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.base))
+        let turn = self.asked.fetch_add(1, Ordering::Relaxed) % self.bases.len();
+        self.client
+            .request(method, format!("{}{path}", self.bases[turn]))
     }
 
     /// GET, whatever the status.

@@ -2,4 +2,5 @@
 
 pub mod app;
 pub mod architecture;
+pub mod fleet;
 pub mod sse;

@@ -1,7 +1,7 @@
 //! An author asks for a course, watches it being written, and takes it home.
 
-use e2e::app::TestApp;
-use models::{on_both, testing::TestResult};
+use e2e::{app::TestApp, everywhere};
+use models::testing::TestResult;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -20,11 +20,11 @@ fn written(course: &Value) -> usize {
     lessons(course).iter().filter(is_written).count()
 }
 
-on_both! {
+everywhere! {
     async fn an_author_asks_for_a_course_and_watches_it_until_the_export(
-        test: &TestDb
+        stage: &Stage
     ) -> TestResult {
-        let app = TestApp::start(test).await?;
+        let app = TestApp::start(stage).await?;
         let brief = json!({"topic": TOPIC, "lessons": 3, "seed": 7});
 
         let accepted = app.http.post("/v1/courses", &brief).await?;
@@ -59,8 +59,8 @@ on_both! {
         Ok(())
     }
 
-    async fn a_course_that_was_cancelled_stops_with_its_lessons(test: &TestDb) -> TestResult {
-        let app = TestApp::start(test).await?;
+    async fn a_course_that_was_cancelled_stops_with_its_lessons(stage: &Stage) -> TestResult {
+        let app = TestApp::start(stage).await?;
         let accepted = app.http.post("/v1/courses", &json!({"topic": TOPIC})).await?;
         let id = accepted.text("id")?;
         app.http.until(&format!("/v1/tasks/{id}"), |task| task["state"] != "queued").await?;
@@ -81,8 +81,8 @@ on_both! {
     }
 
     // What a crash does is told by the kill -9 test of the lyo command, on the real process.
-    async fn a_course_goes_on_after_a_restart(test: &TestDb) -> TestResult {
-        let mut app = TestApp::start(test).await?;
+    async fn a_course_goes_on_after_a_restart(stage: &Stage) -> TestResult {
+        let mut app = TestApp::start(stage).await?;
         let brief = json!({"topic": TOPIC, "lessons": 3, "seed": 11});
         let undisturbed = export(&app, &brief).await?;
 

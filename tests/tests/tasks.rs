@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use e2e::app::{Answer, TestApp, send};
-use models::{on_both, testing::TestResult};
+use e2e::{
+    app::{Answer, TestApp, send},
+    everywhere,
+};
+use models::testing::TestResult;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -15,9 +18,9 @@ async fn submit(app: &TestApp, key: &str, body: &Value) -> anyhow::Result<Answer
     send(request.json(body)).await
 }
 
-on_both! {
-    async fn the_same_key_never_makes_a_second_task(test: &TestDb) -> TestResult {
-        let app = TestApp::start(test).await?;
+everywhere! {
+    async fn the_same_key_never_makes_a_second_task(stage: &Stage) -> TestResult {
+        let app = TestApp::start(stage).await?;
         let body = json!({"kind": "noop", "payload": {"n": 1}});
 
         let first = submit(&app, "key-1", &body).await?;
@@ -33,9 +36,9 @@ on_both! {
         Ok(())
     }
 
-    async fn a_batch_runs_to_its_end(test: &TestDb) -> TestResult {
+    async fn a_batch_runs_to_its_end(stage: &Stage) -> TestResult {
         const TASKS: usize = 200;
-        let app = TestApp::start(test).await?;
+        let app = TestApp::start(stage).await?;
         let items: Vec<Value> =
             (0..TASKS).map(|n| json!({"kind": "noop", "payload": {"n": n}})).collect();
 
@@ -62,8 +65,8 @@ on_both! {
         Ok(())
     }
 
-    async fn a_poll_that_waits_is_answered_by_the_change(test: &TestDb) -> TestResult {
-        let app = TestApp::start(test).await?;
+    async fn a_poll_that_waits_is_answered_by_the_change(stage: &Stage) -> TestResult {
+        let app = TestApp::start(stage).await?;
         let id = app.http.noop(json!({"n": 1, "sleep_ms": 1500})).await?;
         let path = format!("/v1/tasks/{id}");
         app.http.until(&path, |task| task["state"] == "running").await?;
@@ -83,8 +86,8 @@ on_both! {
         Ok(())
     }
 
-    async fn a_running_task_is_cancelled_and_tried_again(test: &TestDb) -> TestResult {
-        let app = TestApp::start(test).await?;
+    async fn a_running_task_is_cancelled_and_tried_again(stage: &Stage) -> TestResult {
+        let app = TestApp::start(stage).await?;
         let id = app.http.noop(json!({"n": 1, "sleep_ms": 10_000})).await?;
         let path = format!("/v1/tasks/{id}");
         app.http.until(&path, |task| task["state"] == "running").await?;
@@ -107,8 +110,8 @@ on_both! {
         Ok(())
     }
 
-    async fn a_task_that_fails_says_why(test: &TestDb) -> TestResult {
-        let app = TestApp::start(test).await?;
+    async fn a_task_that_fails_says_why(stage: &Stage) -> TestResult {
+        let app = TestApp::start(stage).await?;
         let id = app.http.noop(json!({"n": 1, "fail": true})).await?;
 
         let task = app.http.ended(&id).await?;
