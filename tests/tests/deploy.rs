@@ -1,0 +1,90 @@
+//! The files that operators use name what exists.
+
+use std::fs;
+
+use e2e::architecture::root;
+
+fn read(file: &str) -> anyhow::Result<String> {
+    Ok(fs::read_to_string(root().join(file))?)
+}
+
+#[test]
+fn images_are_built_from_programs_that_exist_and_run_as_nobody() -> anyhow::Result<()> {
+    for (package, program) in [("api", "lyo-api"), ("worker", "lyo-worker")] {
+        let image = read(&format!("Dockerfile.{package}"))?;
+        let manifest = read(&format!("{package}/Cargo.toml"))?;
+
+        assert!(
+            manifest.contains(&format!("name = \"{program}\"")),
+            "{manifest}"
+        );
+        assert!(
+            image.contains(&format!("-p {package} --bin {program}")),
+            "{image}"
+        );
+        assert!(
+            image.contains(&format!("CMD [\"{program}\", \"--check\"]")),
+            "{image}"
+        );
+        assert!(image.contains("USER 10001"), "{image}");
+        for file in ["compose.yaml", &format!("deploy/{package}.yaml")] {
+            let text = read(file)?;
+            assert!(
+                text.contains(program) || text.contains(&format!("Dockerfile.{package}")),
+                "{file}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_variable_of_a_fleet_is_in_the_example() -> anyhow::Result<()> {
+    let example = read(".env.example")?;
+    for file in [
+        "fleet/src/config.rs",
+        "worker/src/config.rs",
+        "worker/src/role.rs",
+    ] {
+        for name in read(file)?
+            .split("env = \"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+        {
+            assert!(
+                example.contains(&format!("#{name}=")),
+                "{name} of {file} is not in .env.example"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_worker_is_given_longer_than_its_grace_period() -> anyhow::Result<()> {
+    let seconds = |text: &str, key: &str| -> Option<u64> {
+        let rest = text.split(key).nth(1)?;
+        let digits = rest.trim_start_matches(|c: char| !c.is_ascii_digit());
+        digits
+            .split(|c: char| !c.is_ascii_digit())
+            .next()?
+            .parse()
+            .ok()
+    };
+    for (file, given, grace) in [
+        ("compose.yaml", "stop_grace_period", "LYO_GRACE: "),
+        (
+            "deploy/worker.yaml",
+            "terminationGracePeriodSeconds",
+            "name: LYO_GRACE",
+        ),
+    ] {
+        let text = read(file)?;
+        let (given, grace) = (seconds(&text, given), seconds(&text, grace));
+        assert!(
+            given.is_some() && grace < given,
+            "{file}: {grace:?} of {given:?}"
+        );
+    }
+    Ok(())
+}
