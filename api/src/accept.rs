@@ -33,6 +33,8 @@ fn produced(path: &str) -> &'static [&'static str] {
         &["text/markdown", JSON]
     } else if path.starts_with("/problems/") {
         &[HTML, JSON]
+    } else if path == "/metrics" {
+        &["text/plain"]
     } else if path == "/docs" {
         &[HTML]
     } else {

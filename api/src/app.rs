@@ -5,6 +5,7 @@ use models::{Conn, Db, Tx, id::TaskId};
 use platform::health::Health;
 use poem::{Endpoint, EndpointExt, Response, Route, endpoint::make_sync, get, web::Html};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::{
     caller::Caller,
@@ -16,7 +17,7 @@ use crate::{
     outage::Outage,
     problem::Problem,
     reads::Reads,
-    routes,
+    routes::{self, metrics::Looked},
     submissions::{self, Item, Stored, Submissions},
 };
 
@@ -37,6 +38,7 @@ pub struct App {
     pub operators: Operators,
     submissions: Submissions,
     pub(crate) reads: Reads,
+    pub(crate) looked: Looked,
     outage: Outage,
 }
 
@@ -52,6 +54,7 @@ impl App {
             stop: CancellationToken::new(),
             timeouts: Timeouts::default(),
             operators: Operators::default(),
+            looked: Looked::default(),
             outage: Outage::default(),
         }
     }
@@ -120,6 +123,9 @@ pub fn build(app: App) -> impl Endpoint<Output = Response> + 'static {
 /// The same with paths of one's own inside of the same edge: those of a test, for example.
 pub fn build_with(app: App, more: Route) -> impl Endpoint<Output = Response> + 'static {
     let timeouts = app.timeouts;
+    if let Err(error) = platform::metrics::install() {
+        warn!(%error, "Nothing is counted: {error:#}");
+    }
     edge::wrap(paths(app, more), Methods::of::<routes::Api>(), timeouts)
 }
 

@@ -128,7 +128,11 @@ codes! {
         "The task has succeeded",
         "There is nothing to try again.",
         "Submit a new task to do the work once more.";
-    PRECONDITION_FAILED: "precondition_failed", 412, Scope::Operations(&["delete_course"]),
+    TOO_MANY_SCHEDULES: "too_many_schedules", 409, Scope::Operations(&["create_schedule"]),
+        "There are too many schedules",
+        "One owner has 100 schedules at most.",
+        "Delete one that is no longer needed.";
+    PRECONDITION_FAILED: "precondition_failed", 412, Scope::Operations(&["delete_course", "update_schedule"]),
         "It has changed in the meantime",
         "`If-Match` names another version than the present one.",
         "Read it again, decide again, and send the ETag that you then got.";
@@ -229,10 +233,20 @@ pub const KEYED: &[&str] = &[
     "create_course",
     "cancel_task",
     "retry_task",
+    "create_schedule",
+    "cancel_tasks",
+    "retry_tasks",
 ];
 
 /// The operations that only operators may do.
-pub const OPERATED: &[&str] = &["list_queues", "update_queue"];
+pub const OPERATED: &[&str] = &[
+    "list_queues",
+    "update_queue",
+    "list_workers",
+    "list_all_tasks",
+    "cancel_tasks",
+    "retry_tasks",
+];
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
+use metrics::{counter, histogram};
 use poem::{
     Endpoint, EndpointExt, IntoResponse, Request, Response, Result,
     http::{HeaderValue, Uri, header, uri::PathAndQuery},
@@ -70,6 +71,7 @@ async fn answer<E: Endpoint>(
         http.path = %sent_path,
     );
     request.set_data(context.clone());
+    let method = request.method().to_string();
 
     let mut response = match paths.call(request).instrument(span.clone()).await {
         Ok(response) => response.into_response(),
@@ -95,8 +97,12 @@ async fn answer<E: Endpoint>(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
+    let seconds = started.elapsed().as_secs_f64();
+    let status = response.status().as_str().to_owned();
+    counter!("http_requests_total", "method" => method.clone(), "status" => status).increment(1);
+    histogram!("http_request_seconds", "method" => method).record(seconds);
     span.in_scope(|| {
-        let duration_ms = started.elapsed().as_secs_f64() * 1_000.0;
+        let duration_ms = seconds * 1_000.0;
         debug!(
             http.status = response.status().as_u16(),
             duration_ms, "Answered {sent_path}"
@@ -151,6 +157,7 @@ fn resolve_alias(request: &mut Request) {
     let path = match path {
         "/health" => "/healthz",
         "/ready" => "/readyz",
+        "/metrics" => "/metrics",
         path if path.starts_with("/v1/") => path,
         _ => return,
     };

@@ -11,6 +11,12 @@ pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// The most items in one batch of tasks.
 pub const BATCH_ITEMS_MAX: usize = 1_000;
 
+/// The most tasks that one bulk action changes.
+pub const BULK_MAX: u32 = 1_000;
+
+/// The longest name of a schedule, in characters.
+pub const SCHEDULE_NAME_MAX: usize = 200;
+
 /// How deep arrays and objects of a request body may nest.
 pub const JSON_DEPTH_MAX: usize = 32;
 

@@ -24,6 +24,10 @@ const BATCH_PAUSE: Duration = Duration::from_millis(200);
 /// What attempts of a task kept for later ones is forgotten this long after it was written, once
 /// the task has succeeded.
 const CHECKPOINTS_KEPT: TimeDelta = TimeDelta::days(2);
+/// How far back a schedule may be edited to go without firing again.
+const FIRINGS_KEPT: TimeDelta = TimeDelta::days(30);
+/// Workers that took no leave are forgotten this long after they were last seen.
+const WORKERS_KEPT: TimeDelta = TimeDelta::hours(1);
 
 /// Runs until it is stopped.
 pub(crate) async fn run(db: &Db, stop: &CancellationToken) {
@@ -42,6 +46,8 @@ async fn keep(db: &Db) {
     }
     report("idempotency keys", forget_keys(db).await);
     report("checkpoints", forget_checkpoints(db).await);
+    report("firings of schedules", forget_firings(db).await);
+    report("workers", forget_workers(db).await);
     for kind in kinds::ALL {
         report(kind.kind, forget_tasks(db, kind).await);
         if let Err(error) = store::durations::learn(db, kind.kind, db.now()).await {
@@ -70,6 +76,21 @@ async fn forget_checkpoints(db: &Db) -> Result<u64> {
     let mut tx = db.begin().await?;
     let before = db.now() - CHECKPOINTS_KEPT;
     let forgotten = store::checkpoint::prune(&mut tx, before, BATCH_MAX).await?;
+    tx.commit().await?;
+    Ok(forgotten)
+}
+
+async fn forget_firings(db: &Db) -> Result<u64> {
+    let mut tx = db.begin().await?;
+    let before = db.now() - FIRINGS_KEPT;
+    let forgotten = store::schedules::prune(&mut tx, before, BATCH_MAX).await?;
+    tx.commit().await?;
+    Ok(forgotten)
+}
+
+async fn forget_workers(db: &Db) -> Result<u64> {
+    let mut tx = db.begin().await?;
+    let forgotten = store::workers::prune(&mut tx, db.now() - WORKERS_KEPT).await?;
     tx.commit().await?;
     Ok(forgotten)
 }

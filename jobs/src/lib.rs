@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod bell;
+pub mod cron;
 mod job;
 mod keep;
 pub mod kinds;

@@ -6,6 +6,7 @@
 use std::{cmp, collections::HashMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use metrics::counter;
 use models::{Db, Result};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -62,8 +63,15 @@ async fn round(db: &Db, bell: &Bell, turns: &mut Turns) -> Result<Option<DateTim
         );
         bell.tell_all(changed, now);
     }
+    let lost = reaped.changes().count() - reaped.expired.len();
+    counter!("leases_lost_total").increment(lost as u64);
     if reaped.changes().count() >= REAP_MAX as usize {
         bell.nudge();
+    }
+    let fired = store::schedules::fire(db, now).await?;
+    counter!("schedules_fired_total").increment(fired.len() as u64);
+    for task in &fired {
+        bell.tell(task, now);
     }
     for queue in Queue::ALL {
         ring(db, bell, *queue, turns.entry(*queue).or_default(), now).await?;
@@ -89,6 +97,7 @@ async fn ring(
         return Ok(());
     }
     debug!(%queue, tasks = due.len(), "Rang again for {} tasks", due.len());
+    counter!("rings_repaired_total", "queue" => queue.as_str()).increment(due.len() as u64);
     if due.len() == room {
         bell.more(queue);
     }

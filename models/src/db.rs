@@ -141,6 +141,17 @@ impl Db {
         Ok(())
     }
 
+    /// Connections of this process: those at rest, and all.
+    pub fn connections(&self) -> (usize, usize) {
+        match &self.pools {
+            Pools::Postgres(pool) => (pool.num_idle(), pool.size() as usize),
+            Pools::Sqlite { writer, readers } => {
+                let idle = readers.num_idle() + writer.num_idle();
+                (idle, (readers.size() + writer.size()) as usize)
+            }
+        }
+    }
+
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<()> {
         let mut conn = self.conn().await?;

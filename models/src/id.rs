@@ -67,6 +67,10 @@ id!(
     OwnerId
 );
 id!(
+    /// The id of a schedule.
+    ScheduleId
+);
+id!(
     /// The id of a task. It stands here because courses refer to their task.
     TaskId
 );

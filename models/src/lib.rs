@@ -27,7 +27,7 @@ pub mod word;
 
 pub use db::{Conn, Db, DbOptions, Tx};
 pub use error::{Error, Result};
-pub use id::{CourseId, LessonId, ModuleId, OwnerId, TaskId};
+pub use id::{CourseId, LessonId, ModuleId, OwnerId, ScheduleId, TaskId};
 pub use page::{Cursor, Limit, Page};
 
 /// For the expansion of this crate's macros in other crates.

@@ -14,6 +14,7 @@ mod heartbeat;
 mod held;
 mod loading;
 mod model;
+mod presence;
 pub mod role;
 mod run;
 mod runner;

@@ -16,6 +16,7 @@ use crate::{
     ctx::Ctx,
     heartbeat,
     held::Held,
+    presence,
     run::{Run, Stop},
     successes::{Successes, successes},
 };
@@ -58,6 +59,11 @@ pub async fn run(config: WorkerConfig, ctx: Ctx, stop: CancellationToken) -> any
         held.clone(),
         drained.clone(),
     ));
+    let present = tokio::spawn(presence::report(
+        ctx.db.clone(),
+        config.clone(),
+        drained.clone(),
+    ));
     let loops = TaskTracker::new();
     for queue in &config.queues {
         let taker = Taker {
@@ -78,6 +84,7 @@ pub async fn run(config: WorkerConfig, ctx: Ctx, stop: CancellationToken) -> any
     drain(&attempts, &held, config.grace).await;
     drained.cancel();
     heart.await?;
+    present.await?;
     info!(worker = %config.name, "The worker has stopped");
     Ok(())
 }

@@ -4,7 +4,9 @@
 pub(crate) mod admin;
 pub(crate) mod courses;
 pub(crate) mod health;
+pub(crate) mod metrics;
 pub(crate) mod problems;
+pub(crate) mod schedules;
 pub(crate) mod tasks;
 
 use poem_openapi::Tags;
@@ -18,7 +20,11 @@ pub(crate) type Api = (
     courses::Courses,
     courses::lessons::Lessons,
     courses::export::Exports,
+    schedules::Schedules,
     admin::queues::Queues,
+    admin::tasks::AllTasks,
+    admin::workers::Workers,
+    metrics::Metrics,
     health::Checks,
     problems::Problems,
 );
@@ -32,7 +38,11 @@ pub(crate) const API: Api = (
     courses::Courses,
     courses::lessons::Lessons,
     courses::export::Exports,
+    schedules::Schedules,
     admin::queues::Queues,
+    admin::tasks::AllTasks,
+    admin::workers::Workers,
+    metrics::Metrics,
     health::Checks,
     problems::Problems,
 );
@@ -44,6 +54,8 @@ pub(crate) enum Tag {
     Tasks,
     /// Courses and their lessons, also while they are being written.
     Courses,
+    /// Tasks that are submitted again and again.
+    Schedules,
     /// For operators: queues, workers and everybody's tasks.
     Admin,
     /// Whether the service lives and can work.

@@ -10,5 +10,6 @@ mod idempotency;
 mod openapi;
 mod problems;
 mod provoke;
+mod schedules;
 mod sockets;
 mod tasks;

@@ -7,7 +7,7 @@ use api::{
     limits::{BODY_BYTES_MAX, Timeouts},
 };
 use futures_util::stream;
-use jobs::bell::Bell;
+use jobs::{bell::Bell, store::schedules::SCHEDULES_MAX};
 use models::testing::{TestDb, TestResult};
 use platform::health::Health;
 use poem::{Body, Route, get, handler, http::Method};
@@ -119,6 +119,15 @@ async fn provoke_by_state(api: &Api, code: &str, id: (&str, &str)) -> TestResult
             let headers = [id, ("if-match", "\"7\"")];
             api.send(Method::DELETE, &path, &headers, Body::empty())
                 .await
+        }
+        "too_many_schedules" => {
+            let schedule = json!({
+                "name": "Daily", "cron": "@daily", "kind": "noop", "payload": {"n": 1}});
+            for _ in 0..SCHEDULES_MAX {
+                let made = api.post("/v1/schedules", &schedule).await?;
+                assert_eq!(made.status, 201, "{}", made.text);
+            }
+            api.post_with("/v1/schedules", &schedule, &[id]).await
         }
         "task_live" => {
             let path = format!("/v1/tasks/{}", api.noop(1).await?);

@@ -225,7 +225,8 @@ async fn mark(tx: &mut Tx, ids: &[TaskId], now: DateTime<Utc>) -> Result<HashSet
     Ok(marked.into_iter().map(|(id,)| id).collect())
 }
 
-/// When there is something to do next: a task becomes due, a lease runs out, or a pause ends.
+/// When there is something to do next: a task becomes due, a lease runs out, a pause ends, or a
+/// schedule fires.
 pub async fn next_due(conn: &mut Conn, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
     let (next,) = sql!(
         conn, fetch_one One<Option<DateTime<Utc>>>,
@@ -235,6 +236,8 @@ pub async fn next_due(conn: &mut Conn, now: DateTime<Utc>) -> Result<Option<Date
             select min(lease_until) as next from tasks where state = 'running'
             union all
             select min(paused_until) as next from queues where paused_until > $1
+            union all
+            select min(next_at) as next from schedules
         ) t",
         now,
     )?;

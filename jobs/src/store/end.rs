@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use models::{Error, Result, TaskId, Tx, sql};
 use sqlx::types::Json;
 
-use super::{Changed, attempts, cancel, events, parent};
+use super::{Changed, attempts, cancel, count, events, parent};
 use crate::{
     kinds,
     task::{Failure, Lease, Task},
@@ -87,6 +87,7 @@ pub(super) async fn close(
 /// transactions wait for each other.
 async fn ended(tx: &mut Tx, task: Task, now: DateTime<Utc>) -> Result<Changed> {
     events::state(tx, &task, now).await?;
+    count::ended(&task);
     let others = parent::child_ended(tx, &task, now)
         .await?
         .into_iter()

@@ -12,8 +12,10 @@
 
 mod again;
 mod attempts;
+pub mod bulk;
 mod cancel;
 pub mod checkpoint;
+mod count;
 mod due;
 pub mod durations;
 mod end;
@@ -31,8 +33,10 @@ mod progress;
 mod put_back;
 pub mod queues;
 mod reap;
+pub mod schedules;
 mod start;
 mod succeed;
+pub mod workers;
 
 pub use again::again;
 pub use attempts::attempts;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use models::{Db, Result, TaskId, Tx, sql, sql::Ids};
 
-use super::{attempts, events};
+use super::{attempts, count, events};
 use crate::task::{Lease, Task};
 
 /// Starts those of the tasks that are queued, due, not expired, have attempts left, and whose queue
@@ -18,6 +18,9 @@ pub async fn start(db: &Db, ids: &[TaskId], worker: &str, now: DateTime<Utc>) ->
         attempts::begin(&mut tx, &tasks, now).await?;
         events::states(&mut tx, &tasks, now).await?;
         tx.commit().await?;
+    }
+    for task in &tasks {
+        count::started(task, now);
     }
     Ok(tasks)
 }

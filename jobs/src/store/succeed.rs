@@ -9,7 +9,7 @@ use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Changed, attempts, events, lock, parent};
+use super::{Changed, attempts, count, events, lock, parent};
 use crate::{
     task::{Lease, Task, Usage},
     word::Ending,
@@ -66,6 +66,7 @@ pub async fn succeed_many(
     events::states(tx, &ended, now).await?;
     let mut changes = BTreeMap::new();
     for task in ended {
+        count::ended(&task);
         let others = parent::child_ended(tx, &task, now).await?;
         let others = others.into_iter().collect();
         changes.insert(task.id, Changed { task, others });

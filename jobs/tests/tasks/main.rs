@@ -2,6 +2,7 @@
 
 mod again;
 mod arrows;
+mod bulk;
 mod crowd;
 mod durations;
 mod enqueue;
@@ -15,5 +16,7 @@ mod polls;
 mod queues;
 mod relay;
 mod running;
+mod schedules;
 mod support;
 mod together;
+mod workers;

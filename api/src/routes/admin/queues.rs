@@ -10,6 +10,7 @@ use jobs::{
         queues::{self, Control, Load, Mode},
     },
 };
+use metrics::gauge;
 use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi, param::Path};
 use schemars::JsonSchema;
@@ -75,7 +76,7 @@ impl Queues {
 }
 
 /// Every queue as it is now.
-async fn views(app: &App) -> Result<Vec<QueueView>, Problem> {
+pub(crate) async fn views(app: &App) -> Result<Vec<QueueView>, Problem> {
     let (mut conn, now) = (app.conn().await?, app.db.now());
     let controls = queues::list(&mut conn, now).await?;
     let loads = queues::load(&mut conn, now).await?;
@@ -171,6 +172,20 @@ impl QueueView {
             running: loads().map(|load| load.running).sum(),
             oldest_age_seconds: oldest_at.map_or(0.0, |at| (now - at).as_seconds_f64()),
             work_seconds: loads().map(|load| work_seconds(load, durations)).sum(),
+        }
+    }
+
+    /// Tells the queue to those who scrape.
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    pub(crate) fn measure(&self) {
+        for (name, value) in [
+            ("tasks_waiting", self.due as f64),
+            ("tasks_scheduled", self.scheduled as f64),
+            ("tasks_running", self.running as f64),
+            ("tasks_oldest_seconds", self.oldest_age_seconds),
+            ("tasks_work_seconds", self.work_seconds),
+        ] {
+            gauge!(name, "queue" => self.queue).set(value);
         }
     }
 }

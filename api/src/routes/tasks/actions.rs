@@ -130,7 +130,11 @@ impl Actions {
 }
 
 /// A course whose writing is tried again is being written again, from the same moment on.
-async fn resume_course(tx: &mut Tx, task: &Task, now: DateTime<Utc>) -> Result<(), Problem> {
+pub(crate) async fn resume_course(
+    tx: &mut Tx,
+    task: &Task,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
     if task.kind == GenerateCourse::KIND
         && let Ok(job) = GenerateCourse::deserialize(&task.payload)
     {

@@ -42,7 +42,7 @@ pub(crate) struct Submission {
 
 impl Submission {
     /// What is wrong with it, or the kind of work that it asks for.
-    fn check(&self, now: DateTime<Utc>) -> Result<&'static Definition, Problem> {
+    pub(crate) fn check(&self, now: DateTime<Utc>) -> Result<&'static Definition, Problem> {
         let open = |definition: &&Definition| definition.open;
         let definition = kinds::find(&self.kind).filter(open).ok_or_else(|| {
             let reason = format!(
@@ -102,7 +102,7 @@ impl Submission {
     }
 }
 
-fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+pub(crate) fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
     Map::deserialize(deserializer).map(Value::Object)
 }
 
