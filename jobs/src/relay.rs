@@ -8,21 +8,46 @@ use std::{cmp, collections::HashMap, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use metrics::counter;
 use models::{Db, Result};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::{bell::Bell, job::Queue, keep, store};
+use crate::{
+    bell::{Bell, Depth},
+    job::Queue,
+    keep, store,
+};
 
 /// A ring that was lost is repeated within this time.
 pub const PERIOD: Duration = Duration::from_secs(5);
 /// Tasks that one round takes back at most.
 const REAP_MAX: u32 = 256;
 /// No round starts sooner after the one before, however often the relay is nudged.
+const NUDGE_PAUSE: Duration = Duration::from_millis(5);
+/// The next round is no sooner, whatever is due.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 
-/// Where the lines of each queue go on.
-type Turns = HashMap<Queue, store::Turn>;
+/// How far each queue was fed.
+type Feeds = HashMap<Queue, Feed>;
+
+/// How far a queue was fed.
+#[derive(Debug, Default)]
+struct Feed {
+    /// Where its lines go on.
+    turn: store::Turn,
+    /// When it was last looked at, and how many rings were outstanding after that.
+    left: Option<(Instant, usize)>,
+}
+
+impl Feed {
+    /// How many rings should be outstanding, judged by how fast they went since the last time.
+    fn wanted(&self, depth: Depth, outstanding: usize) -> usize {
+        let (taken, time) = self.left.map_or((0, PERIOD), |(at, before)| {
+            (before.saturating_sub(outstanding), at.elapsed())
+        });
+        depth.wanted(taken, time)
+    }
+}
 
 /// Runs until it is cancelled. A database that is out of reach is tried again, at most one period
 /// later.
@@ -31,10 +56,10 @@ pub async fn run(db: Db, bell: Bell, stop: CancellationToken) {
 }
 
 async fn rounds(db: &Db, bell: &Bell, stop: &CancellationToken) {
-    let mut turns = Turns::default();
+    let mut feeds = Feeds::default();
     let mut failures = 0;
     while !stop.is_cancelled() {
-        let pause = match round(db, bell, &mut turns).await {
+        let pause = match round(db, bell, &mut feeds).await {
             Ok(next_due) => {
                 failures = 0;
                 until(next_due, db.now())
@@ -53,7 +78,7 @@ async fn rounds(db: &Db, bell: &Bell, stop: &CancellationToken) {
 }
 
 /// Takes back, rings, and answers when the next task becomes due.
-async fn round(db: &Db, bell: &Bell, turns: &mut Turns) -> Result<Option<DateTime<Utc>>> {
+async fn round(db: &Db, bell: &Bell, feeds: &mut Feeds) -> Result<Option<DateTime<Utc>>> {
     let now = db.now();
     let reaped = store::reap(db, now, REAP_MAX).await?;
     for changed in reaped.changes() {
@@ -74,34 +99,40 @@ async fn round(db: &Db, bell: &Bell, turns: &mut Turns) -> Result<Option<DateTim
         bell.tell(task, now);
     }
     for queue in Queue::ALL {
-        ring(db, bell, *queue, turns.entry(*queue).or_default(), now).await?;
+        ring(db, bell, *queue, feeds.entry(*queue).or_default(), now).await?;
     }
     store::next_due(&mut db.conn().await?, now).await
 }
 
-/// Rings for what nobody started, as far as there is room for rings.
+/// Rings for what nobody started, as far as rings are wanted.
 async fn ring(
     db: &Db,
     bell: &Bell,
     queue: Queue,
-    turn: &mut store::Turn,
+    feed: &mut Feed,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let room = bell.room(queue).await;
+    let Some(outstanding) = bell.outstanding(queue).await else {
+        return Ok(());
+    };
+    let wanted = feed.wanted(Depth::of(queue), outstanding);
+    let room = wanted.saturating_sub(outstanding);
     if room == 0 {
-        bell.more(queue);
+        bell.more(queue, wanted / 2);
         return Ok(());
     }
-    let due = store::due(db, queue, now, now - PERIOD, turn, room).await?;
+    let due = store::due(db, queue, now, now - PERIOD, &mut feed.turn, room).await?;
+    feed.left = Some((Instant::now(), outstanding + due.len()));
     if due.is_empty() {
         return Ok(());
     }
     debug!(%queue, tasks = due.len(), "Rang again for {} tasks", due.len());
     counter!("rings_repaired_total", "queue" => queue.as_str()).increment(due.len() as u64);
-    if due.len() == room {
-        bell.more(queue);
-    }
+    let full = due.len() == room;
     bell.ring(&due.into_iter().map(|id| (queue, id)).collect::<Vec<_>>());
+    if full {
+        bell.more(queue, wanted / 2);
+    }
     Ok(())
 }
 
@@ -119,9 +150,9 @@ fn back_off(failures: u32) -> Duration {
 }
 
 async fn pause_or_nudge(bell: &Bell, pause: Duration) {
-    sleep(PAUSE_MIN).await;
+    sleep(NUDGE_PAUSE).await;
     tokio::select! {
-        () = sleep(pause.saturating_sub(PAUSE_MIN)) => {}
+        () = sleep(pause.saturating_sub(NUDGE_PAUSE)) => {}
         () = bell.nudged() => {}
     }
 }

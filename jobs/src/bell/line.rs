@@ -11,6 +11,8 @@ use std::{
 use models::TaskId;
 use tokio::sync::Notify;
 
+use super::Depth;
+
 /// Rings outstanding in a queue of a process at most; those beyond are dropped, and the relay
 /// repeats them.
 pub const RINGS_MAX: usize = 1024;
@@ -29,23 +31,34 @@ pub(super) struct Line {
 struct Rings {
     line: VecDeque<TaskId>,
     known: HashSet<TaskId>,
-    /// The database holds more: ask the relay when the line is empty.
-    more: bool,
+    /// The database holds more: ask the relay when no more than so many are left.
+    low: Option<usize>,
 }
 
 impl Line {
-    /// Adds rings, as far as there is room. Never waits.
+    /// Adds a ring, if there is room. Never waits.
     pub(super) fn push(&self, id: TaskId) {
-        if self.rings().push(id) {
+        if self.rings().push(id, RINGS_MAX) {
             self.rung.notify_one();
         }
     }
 
-    /// Takes one task at least and `most` at most; calls `starved` when the line is empty and the
-    /// database holds more. Dropping the future loses no ring.
+    /// Adds a ring that does not come from the relay, if the line is short and nothing that was not
+    /// rung comes before it.
+    pub(super) fn offer(&self, id: TaskId, depth: Depth) {
+        if self.rings().offer(id, depth) {
+            self.rung.notify_one();
+        }
+    }
+
+    /// Takes one task at least and `most` at most; calls `starved` when the line has become short and
+    /// the database holds more. Dropping the future loses no ring.
     pub(super) async fn take(&self, most: usize, starved: impl Fn()) -> Vec<TaskId> {
         loop {
             let (taken, left, more) = self.rings().pop(most.max(1));
+            if more {
+                starved();
+            }
             if !taken.is_empty() {
                 if left > 0 {
                     // Another consumer may wait for what is left.
@@ -54,9 +67,6 @@ impl Line {
                     self.wanted.notify_one();
                 }
                 return taken;
-            }
-            if more {
-                starved();
             }
             let _waiting = self.wait();
             self.rung.notified().await;
@@ -70,14 +80,18 @@ impl Line {
         }
     }
 
-    /// How many more rings there is room for.
-    pub(super) fn room(&self) -> usize {
-        RINGS_MAX.saturating_sub(self.rings().line.len())
+    /// How many rings nobody took yet.
+    pub(super) fn outstanding(&self) -> usize {
+        self.rings().line.len()
     }
 
-    /// Says that the database may hold more due tasks than were rung.
-    pub(super) fn more(&self) {
-        self.rings().more = true;
+    /// Says that the database may hold more due tasks than were rung; the relay is to look again when
+    /// no more than `low` are left. True when that is so now.
+    pub(super) fn more(&self, low: usize) -> bool {
+        let mut rings = self.rings();
+        let short = rings.line.len() <= low;
+        rings.low = Some(low).filter(|_| !short);
+        short
     }
 
     /// Takes everything at once, without waiting.
@@ -106,9 +120,9 @@ impl Drop for Waiting<'_> {
 }
 
 impl Rings {
-    fn push(&mut self, id: TaskId) -> bool {
-        if self.line.len() >= RINGS_MAX {
-            self.more = true;
+    fn push(&mut self, id: TaskId, most: usize) -> bool {
+        if self.line.len() >= most {
+            self.low.get_or_insert(most / 2);
             return false;
         }
         let new = self.known.insert(id);
@@ -118,14 +132,19 @@ impl Rings {
         new
     }
 
-    /// What is taken, how many are left, and whether the database holds more.
+    fn offer(&mut self, id: TaskId, depth: Depth) -> bool {
+        (self.low.is_none() || self.line.is_empty()) && self.push(id, depth.offered_max)
+    }
+
+    /// What is taken, how many are left, and whether the relay is to look for more.
     fn pop(&mut self, most: usize) -> (Vec<TaskId>, usize, bool) {
         let taken: Vec<TaskId> = self.line.drain(..most.min(self.line.len())).collect();
         for id in &taken {
             self.known.remove(id);
         }
-        let more = taken.is_empty() && std::mem::take(&mut self.more);
-        (taken, self.line.len(), more)
+        let left = self.line.len();
+        let more = self.low.take_if(|low| left <= *low).is_some();
+        (taken, left, more)
     }
 }
 

@@ -3,6 +3,7 @@
 //! A ring may be lost and may come twice. Nobody is told anything that is not in the row: whoever
 //! hears the bell reads the row, and the relay rings again for what nobody started.
 
+mod depth;
 mod in_process;
 mod line;
 mod redis;
@@ -13,12 +14,13 @@ use chrono::{DateTime, Utc};
 use models::TaskId;
 use tokio::{sync::watch, time::timeout};
 
+pub(crate) use self::depth::Depth;
 pub use self::{
     in_process::InProcess,
     line::RINGS_MAX,
     redis::{AddressError, OUTSTANDING_MAX, Redis, RedisOptions},
 };
-use crate::{job::Queue, store::Changed, task::Task, word::State};
+use crate::{job::Queue, kinds, store::Changed, task::Task, word::State};
 
 /// Whoever watches a task looks again after this long: an announcement may be lost.
 const WATCH_PERIOD: Duration = Duration::from_secs(1);
@@ -47,14 +49,26 @@ impl Bell {
     }
 
     /// Tells everybody of a task that changed, after the commit: watchers, workers, the relay.
+    ///
+    /// Where it matters who goes first, because others wait or an owner may run only so many, the
+    /// relay decides.
     pub fn tell(&self, task: &Task, now: DateTime<Utc>) {
         self.announce(task.id);
-        if task.state == State::Queued {
-            if task.run_at <= now {
-                self.ring(&[(task.queue, task.id)]);
-            } else {
-                self.nudge();
-            }
+        let bounded = kinds::find(&task.kind).is_some_and(|kind| kind.per_owner_max.is_some());
+        match task.state {
+            State::Queued if task.run_at <= now && !bounded => self.offer(task.queue, task.id),
+            State::Queued => self.nudge(),
+            // Its owner has room for another.
+            state if bounded && state.is_done() => self.nudge(),
+            _ => {}
+        }
+    }
+
+    /// Says that a task is due, unless others should go first: then the relay is asked in time.
+    fn offer(&self, queue: Queue, id: TaskId) {
+        match self {
+            Self::InProcess(bell) => bell.line(queue).offer(id, Depth::of(queue)),
+            Self::Redis(bell) => bell.offer(queue, id),
         }
     }
 
@@ -127,19 +141,24 @@ impl Bell {
         self.local().nudged().await;
     }
 
-    /// How many more rings a queue can hold; none while the bell is away.
-    pub(crate) async fn room(&self, queue: Queue) -> usize {
+    /// How many rings of a queue nobody has heard; nothing while the bell is away.
+    pub(crate) async fn outstanding(&self, queue: Queue) -> Option<usize> {
         match self {
-            Self::InProcess(bell) => bell.line(queue).room(),
-            Self::Redis(bell) => bell.room(queue).await,
+            Self::InProcess(bell) => Some(bell.line(queue).outstanding()),
+            Self::Redis(bell) => bell.outstanding(queue).await,
         }
     }
 
-    /// Says that the database may hold more due tasks of a queue than were rung.
-    pub(crate) fn more(&self, queue: Queue) {
+    /// Says that the database may hold more due tasks of a queue than were rung: a relay is asked to
+    /// look again when no more than `low` are outstanding.
+    pub(crate) fn more(&self, queue: Queue, low: usize) {
         match self {
-            Self::InProcess(bell) => bell.line(queue).more(),
-            Self::Redis(bell) => bell.more(queue),
+            Self::InProcess(bell) => {
+                if bell.line(queue).more(low) {
+                    bell.nudge();
+                }
+            }
+            Self::Redis(bell) => bell.more(queue, low),
         }
     }
 

@@ -16,12 +16,12 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::fair::{self, Candidate, Line};
-use crate::{job::Queue, kinds};
+use crate::{bell::OUTSTANDING_MAX, job::Queue, kinds};
 
 /// Lines that one call looks at; those beyond have their turn in the next.
 const LINES_MAX: usize = 256;
 /// Rings that may be out for a line while its next tasks are still found.
-const RUNG_MAX: usize = 256;
+const RUNG_MAX: usize = OUTSTANDING_MAX;
 /// Tasks of a line that are looked at, however many lines there are.
 const LOOK_MIN: usize = 8;
 

@@ -1,9 +1,9 @@
--- Forgets messages that were taken or whose worker is gone. Returns 1 when the queue has become short
--- and the database holds more.
+-- Forgets messages that were taken or whose worker is gone. Returns 1 when the queue has become as
+-- short as `more` says, which is there while the database holds more.
 --
--- KEYS: inflight, active, data, meta, known, more    ARGV: low, messages
+-- KEYS: inflight, active, data, meta, known, more    ARGV: messages
 local inflight, active, data, meta, known, more = unpack(KEYS)
-for i = 2, #ARGV do
+for i = 1, #ARGV do
   local message = ARGV[i]
   if redis.call('srem', inflight, message) == 0 then
     -- Somebody took the worker for dead and put the message back.
@@ -17,5 +17,6 @@ for i = 2, #ARGV do
     if redis.call('hget', known, id) == message then redis.call('hdel', known, id) end
   end
 end
-if redis.call('hlen', known) <= tonumber(ARGV[1]) then return redis.call('del', more) end
+local low = tonumber(redis.call('get', more) or '-1')
+if redis.call('hlen', known) <= low then return redis.call('del', more) end
 return 0

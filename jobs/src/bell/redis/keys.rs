@@ -9,13 +9,14 @@ use apalis_redis::Config;
 use models::TaskId;
 use redis::{RedisResult, Script, aio::ConnectionManager};
 
-use super::OUTSTANDING_MAX;
-use crate::job::Queue;
+use super::outbox::Rings;
+use crate::{
+    bell::{Depth, OUTSTANDING_MAX},
+    job::Queue,
+};
 
 /// The channel that tells of changed tasks: sixteen bytes each.
 pub(super) const CHANGED: &str = "lyo:changed";
-/// A queue with so few outstanding tasks is filled up again.
-const LOW: usize = OUTSTANDING_MAX / 2;
 
 static PUSH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("push.lua")));
 static FINISH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("finish.lua")));
@@ -32,6 +33,7 @@ pub(super) struct Keys {
     more: String,
     count: String,
     batch: usize,
+    depth: Depth,
 }
 
 impl Keys {
@@ -54,30 +56,56 @@ impl Keys {
             more: format!("{name}:more"),
             count: format!("{name}:count"),
             batch: queue.batch_max(),
+            depth: Depth::of(queue),
         }
     }
 
-    /// Puts rings into the queue, as far as there is room.
+    /// Puts rings into the queue, as far as there is room. True when the relay should look for more at
+    /// once.
     pub(super) async fn push(
         &self,
         conn: &mut ConnectionManager,
+        rings: &Rings,
+    ) -> RedisResult<bool> {
+        let mut short = false;
+        if !rings.fed.is_empty() || rings.low.is_some() {
+            let left = self.push_some(conn, &rings.fed, rings.low, false).await?;
+            short = rings.low.is_some_and(|low| left <= low);
+        }
+        if !rings.offered.is_empty() {
+            self.push_some(conn, &rings.offered, None, true).await?;
+        }
+        Ok(short)
+    }
+
+    /// Answers how many are outstanding.
+    async fn push_some(
+        &self,
+        conn: &mut ConnectionManager,
         ids: &[TaskId],
-        more: bool,
-    ) -> RedisResult<()> {
+        low: Option<usize>,
+        offered: bool,
+    ) -> RedisResult<usize> {
+        let most = if offered {
+            self.depth.offered_max
+        } else {
+            OUTSTANDING_MAX
+        };
         let mut push = PUSH.key(self.config.job_data_hash());
         push.key(self.config.active_jobs_list())
             .key(self.config.job_meta_hash())
             .key(&self.known)
             .key(&self.more)
             .key(&self.count)
-            .arg(OUTSTANDING_MAX)
+            .arg(most)
             .arg(self.batch)
             .arg(&self.rung)
-            .arg(u8::from(more));
+            .arg(low.map_or(String::new(), |low| low.to_string()))
+            .arg(u8::from(offered));
         for id in ids {
             push.arg(id.to_string());
         }
-        push.invoke_async::<usize>(conn).await.map(|_| ())
+        push.invoke_async(conn).await
     }
 
     /// Forgets messages of a worker. True when the relay should look for more.
@@ -93,8 +121,7 @@ impl Keys {
             .key(self.config.job_data_hash())
             .key(self.config.job_meta_hash())
             .key(&self.known)
-            .key(&self.more)
-            .arg(LOW);
+            .key(&self.more);
         for message in messages {
             finish.arg(message);
         }

@@ -34,7 +34,7 @@ use crate::job::Queue;
 
 /// Tasks of a queue that are outstanding in Redis at most. With thousands apalis breaks down; with
 /// few the order in which SQL hands them out counts.
-pub const OUTSTANDING_MAX: usize = 256;
+pub const OUTSTANDING_MAX: usize = 512;
 /// How long an answer may take that somebody waits for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an answer to apalis may take: a late one costs it its worker.
@@ -120,8 +120,12 @@ impl Redis {
         self.shared.outbox.ring(due);
     }
 
-    pub(super) fn more(&self, queue: Queue) {
-        self.shared.outbox.more(queue);
+    pub(super) fn offer(&self, queue: Queue, id: TaskId) {
+        self.shared.outbox.offer(queue, id);
+    }
+
+    pub(super) fn more(&self, queue: Queue, low: usize) {
+        self.shared.outbox.more(queue, low);
     }
 
     pub(super) fn announce(&self, id: TaskId) {
@@ -129,16 +133,12 @@ impl Redis {
         self.shared.outbox.announce(id);
     }
 
-    pub(super) async fn room(&self, queue: Queue) -> usize {
+    pub(super) async fn outstanding(&self, queue: Queue) -> Option<usize> {
         let mut conn = self.shared.conn.clone();
         let known: Result<usize, _> = conn.hlen(&self.shared.keys(queue).known).await;
-        match known {
-            Ok(known) => OUTSTANDING_MAX.saturating_sub(known),
-            Err(error) => {
-                debug!(%error, %queue, "There is no room while Redis does not answer");
-                0
-            }
-        }
+        known
+            .inspect_err(|error| debug!(%error, %queue, "Nothing is rung while Redis is away"))
+            .ok()
     }
 
     pub(super) fn trouble(&self) -> Option<String> {

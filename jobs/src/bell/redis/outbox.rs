@@ -42,11 +42,21 @@ struct Pending {
     changed: Vec<TaskId>,
 }
 
+/// Rings of one queue.
 #[derive(Debug, Default)]
-struct Rings {
-    ids: Vec<TaskId>,
-    /// The database holds more than was rung.
-    more: bool,
+pub(super) struct Rings {
+    /// Those that the relay has chosen.
+    pub(super) fed: Vec<TaskId>,
+    /// Those of tasks that have just become due.
+    pub(super) offered: Vec<TaskId>,
+    /// The database holds more: a relay is to look when no more than so many are outstanding.
+    pub(super) low: Option<usize>,
+}
+
+impl Rings {
+    fn is_empty(&self) -> bool {
+        self.fed.is_empty() && self.offered.is_empty() && self.low.is_none()
+    }
 }
 
 impl Outbox {
@@ -54,17 +64,20 @@ impl Outbox {
         self.add(|pending| {
             for (queue, id) in due {
                 let rings = &mut pending.rings[*queue as usize];
-                if rings.ids.len() < PENDING_MAX {
-                    rings.ids.push(*id);
-                } else {
-                    rings.more = true;
-                }
+                push(&mut rings.fed, &mut rings.low, *id);
             }
         });
     }
 
-    pub(super) fn more(&self, queue: Queue) {
-        self.add(|pending| pending.rings[queue as usize].more = true);
+    pub(super) fn offer(&self, queue: Queue, id: TaskId) {
+        self.add(|pending| {
+            let rings = &mut pending.rings[queue as usize];
+            push(&mut rings.offered, &mut rings.low, id);
+        });
+    }
+
+    pub(super) fn more(&self, queue: Queue, low: usize) {
+        self.add(|pending| pending.rings[queue as usize].low = Some(low));
     }
 
     pub(super) fn announce(&self, id: TaskId) {
@@ -82,6 +95,14 @@ impl Outbox {
 
     fn take(&self) -> Pending {
         std::mem::take(&mut self.pending.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn push(ids: &mut Vec<TaskId>, low: &mut Option<usize>, id: TaskId) {
+    if ids.len() < PENDING_MAX {
+        ids.push(id);
+    } else {
+        low.get_or_insert(0);
     }
 }
 
@@ -126,11 +147,10 @@ async fn send(shared: &Shared, pending: Pending) -> RedisResult<()> {
     let mut conn = shared.conn.clone();
     let mut said = false;
     for (queue, rings) in Queue::ALL.iter().zip(&pending.rings) {
-        if !rings.ids.is_empty() || rings.more {
-            shared
-                .keys(*queue)
-                .push(&mut conn, &rings.ids, rings.more)
-                .await?;
+        if !rings.is_empty() {
+            if shared.keys(*queue).push(&mut conn, rings).await? {
+                shared.local.nudge();
+            }
             said = true;
         }
     }

@@ -1,13 +1,17 @@
 -- Puts rings into a queue, as far as there is room, and knocks at its workers.
 --
 -- A task waits in one message at most; one whose message was fetched may be rung again, since its
--- worker may be gone. Returns how many tasks are outstanding.
+-- worker may be gone. Rings that a relay did not choose are dropped while others wait and the database
+-- holds more. What is dropped, a relay rings for when the queue has become short. Returns how many are
+-- outstanding.
 --
--- KEYS: data, active, meta, known, more, count    ARGV: most, batch, channel, more (0 or 1), task ids
+-- KEYS: data, active, meta, known, more, count
+-- ARGV: most, batch, channel, low (or empty), offered (0 or 1), task ids
 local data, active, meta, known, more, count = unpack(KEYS)
 local most, batch = tonumber(ARGV[1]), tonumber(ARGV[2])
 local outstanding = redis.call('hlen', known)
-local dropped = ARGV[4] == '1'
+local low = ARGV[4]
+if ARGV[5] == '1' and outstanding > 0 and redis.call('exists', more) == 1 then return outstanding end
 local waiting = {}
 for _, message in ipairs(redis.call('lrange', active, 0, -1)) do waiting[message] = true end
 
@@ -20,7 +24,7 @@ local function send()
   ids, sent = {}, sent + 1
 end
 
-for i = 5, #ARGV do
+for i = 6, #ARGV do
   local id = ARGV[i]
   local before = redis.call('hget', known, id)
   if before and waiting[before] then
@@ -34,11 +38,11 @@ for i = 5, #ARGV do
     redis.call('hset', known, id, message)
     table.insert(ids, id)
     if #ids == batch then send() end
-  else
-    dropped = true
+  elseif low == '' then
+    low = math.floor(most / 2)
   end
 end
 send()
-if dropped then redis.call('set', more, 1) end
+if low ~= '' then redis.call('set', more, low) end
 if sent > 0 then redis.call('publish', ARGV[3], '') end
 return outstanding
