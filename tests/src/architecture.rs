@@ -25,6 +25,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "worker",
         &["jobs", "models", "platform", "fleet", "inference"],
     ),
+    ("bench", &["jobs", "models"]),
     (
         "cli",
         &[

@@ -1,0 +1,67 @@
+//! Drives load at a server over HTTP and measures what comes back; `bench/run` is the way in.
+
+mod compare;
+mod drain;
+mod due;
+mod fair;
+mod history;
+mod http;
+mod latency;
+mod load;
+mod polls;
+mod process;
+mod row;
+mod submits;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+/// What is measured.
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measures a system as one row of the table.
+    Compare(compare::Args),
+    /// Submits many tasks that are due at one moment, and looks at the memory of Redis.
+    Due(due::Args),
+    /// Compares the cost of submits and claims before and after a long history.
+    History(history::Args),
+    /// Measures how long few tasks wait beside many of another owner, and how even owners get on.
+    Fair(fair::Args),
+}
+
+/// A system to measure.
+#[derive(Debug, Args)]
+struct System {
+    /// The port of this machine on which its API listens.
+    #[arg(long)]
+    port: u16,
+
+    /// The shell command that runs its API in the foreground.
+    #[arg(long)]
+    api: String,
+
+    /// The shell command that runs one worker in the foreground; none when the API does the work.
+    #[arg(long)]
+    worker: Option<String>,
+
+    /// Connections that ask at the same time.
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+}
+
+// One thread: the driver shares the cores with what it measures.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Compare(args) => compare::run(&args).await,
+        Command::Due(args) => due::run(&args).await,
+        Command::History(args) => history::run(&args).await,
+        Command::Fair(args) => fair::run(&args).await,
+    }
+}
