@@ -31,14 +31,6 @@ fn print(name: &str, folder: &Path) -> anyhow::Result<()> {
     let case = Case::ALL.into_iter().find(|case| case.to_string() == name);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let measured = measure(case.context("no such case")?, folder, threads)?;
-    println!(
-        "{name}: prompt {:.1} tokens/s, answer {:.1} tokens/s, file {} MB, memory {} MB, \
-         loaded in {:.1} s",
-        measured.prompt_tokens_per_second,
-        measured.answer_tokens_per_second,
-        measured.file_bytes / 1_000_000,
-        measured.memory_bytes.unwrap_or_default() / 1_000_000,
-        measured.load.as_secs_f64(),
-    );
+    println!("{name}: {measured}");
     Ok(())
 }

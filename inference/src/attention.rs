@@ -4,7 +4,6 @@ use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ops::{rms_norm, softmax_last_dim};
 
 use crate::config::Config;
-use crate::kernels::Attend;
 use crate::matrix::Matrix;
 use crate::rotation::Rotation;
 
@@ -31,7 +30,7 @@ impl LayerCache {
     }
 }
 
-/// What one forward pass is about: where it starts and, off the CPU, what its rows may see.
+/// What one forward pass is about: where it starts and what its rows may see.
 pub(crate) struct Span {
     position: usize,
     length: usize,
@@ -50,8 +49,8 @@ impl Span {
         window: usize,
         device: &Device,
     ) -> Result<Self> {
-        // A single row sees all the keys that it is given, and the CPU needs no masks at all.
-        let masks = if device.is_cpu() || length == 1 {
+        // A single row sees all the keys that it is given.
+        let masks = if length == 1 {
             None
         } else {
             Some(Masks::new(position, length, window, device)?)
@@ -140,21 +139,10 @@ impl Attention {
         } else {
             usize::MAX
         };
-        let mixed = if query.device().is_cpu() {
-            let attend = Attend {
-                position: span.position,
-                window,
-            };
-            query
-                .contiguous()?
-                .apply_op3_no_bwd(&cache.keys, &cache.values, &attend)?
-        } else {
-            join_heads(&self.mix(&query, span, window, cache)?)?
-        };
-        self.output.forward(&mixed)
+        let mixed = self.mix(&query, span, window, cache)?;
+        self.output.forward(&join_heads(&mixed)?)
     }
 
-    /// Attention in candle's operations, for devices that [`Attend`] does not know.
     fn mix(
         &self,
         query: &Tensor,
@@ -227,54 +215,6 @@ mod tests {
             .map(|row| row.iter().map(|cell| cell.is_finite()).collect())
             .collect();
         assert_eq!(seen, [[true, true, true, false], [false, true, true, true]]);
-        Ok(())
-    }
-
-    #[test]
-    fn both_ways_to_attend_agree() -> Result<()> {
-        let device = Device::Cpu;
-        let random = |shape| Tensor::randn(0f32, 1., shape, &device);
-        let cache = LayerCache {
-            keys: random((3, 2, 40, 8))?,
-            values: random((3, 2, 40, 8))?,
-        };
-        let none = Matrix::Dense(Tensor::zeros((1, 1), DType::F32, &device)?);
-        let norm = Tensor::ones(1, DType::F32, &device)?;
-        for (windowed, position, length) in [
-            (true, 0, 9),
-            (true, 20, 5),
-            (false, 20, 5),
-            (true, 30, 1),
-            (false, 0, 1),
-        ] {
-            let (query, key) = (none.clone(), none.clone());
-            let (value, output) = (none.clone(), none.clone());
-            let (query_norm, key_norm) = (norm.clone(), norm.clone());
-            let layer = Attention {
-                query,
-                key,
-                value,
-                output,
-                query_norm,
-                key_norm,
-                windowed,
-            };
-            let window = if windowed { 6 } else { usize::MAX };
-            let masks = Masks::new(position, length, 6, &device)?;
-            let span = Span {
-                position,
-                length,
-                masks: Some(masks).filter(|_| length > 1),
-            };
-            let query = random((3, 4, length, 8))?;
-
-            let plain = join_heads(&layer.mix(&query, &span, window, &cache)?)?;
-            let attend = Attend { position, window };
-            let fast = query.apply_op3_no_bwd(&cache.keys, &cache.values, &attend)?;
-
-            let error = (plain - fast)?.abs()?.max_all()?.to_scalar::<f32>()?;
-            assert!(error < 1e-5, "{windowed} {position} {length}: {error}");
-        }
         Ok(())
     }
 }

@@ -4,21 +4,29 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use candle_core::Tensor;
 use candle_core::quantized::GgmlDType;
 
 use crate::checkpoint::Checkpoint;
-use crate::decode::CHUNK;
-use crate::device::Compute;
-use crate::engine::on_pool;
-use crate::error::{Error, Result};
-use crate::gemma::Gemma;
+use crate::cpu::{Model, Part, Sequence};
+use crate::error::Result;
+use crate::kernels::pool::Pool;
 use crate::random::{Shape, write_gguf};
 
-/// Tokens of the prompt that is timed; whole chunks, as most of a real prompt is.
-const PROMPT_TOKENS: usize = 4 * CHUNK;
-/// Tokens of the answer that is timed.
+/// Tokens of the prompt that is timed.
+const PROMPT_TOKENS: usize = 256;
+/// Tokens of a prompt that are computed together.
+const STEP_TOKENS: usize = 64;
+/// Tokens of every answer that is timed.
 const ANSWER_TOKENS: usize = 32;
+/// Tokens that the answers have before them.
+pub const CONTEXTS: [usize; 3] = [64, 256, 1024];
+/// Answers that are computed together.
+pub const TOGETHER: usize = 8;
+/// Positions of a sequence at most.
+const POSITIONS: usize = 4096;
+/// Memory that is read to see how fast it can be read, in parts of a megabyte.
+const BANDWIDTH_BYTES: usize = 256 << 20;
+const BANDWIDTH_PARTS: usize = BANDWIDTH_BYTES >> 20;
 
 /// A size and a way of storing it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +57,13 @@ impl Case {
     ];
 }
 
+impl Case {
+    /// Writes a GGUF with random weights; equal cases, equal bytes.
+    pub fn write(self, path: &Path) -> Result<()> {
+        write_gguf(path, &self.shape, self.kind, 1)
+    }
+}
+
 impl fmt::Display for Case {
     /// Such as `270M q8_0`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -66,21 +81,84 @@ impl fmt::Display for Case {
 pub struct Measured {
     /// Size of the file.
     pub file_bytes: u64,
+    /// Size of the matrices in memory.
+    pub weights_bytes: u64,
+    /// Size of the keys and values of all sequences at the end.
+    pub cache_bytes: u64,
     /// Growth of the process's resident memory by model, cache and work; none where unknown.
     pub memory_bytes: Option<u64>,
+    /// The same at its highest, loading included.
+    pub memory_peak_bytes: Option<u64>,
     /// From the file to a model that is ready, the file being in the system's cache.
     pub load: Duration,
     /// Tokens of a prompt computed per second.
     pub prompt_tokens_per_second: f64,
-    /// Tokens of an answer computed per second.
-    pub answer_tokens_per_second: f64,
+    /// Tokens of an answer computed per second, behind so many others.
+    pub answer_tokens_per_second: [(usize, f64); CONTEXTS.len()],
+    /// Tokens computed per second for [`TOGETHER`] answers at once.
+    pub together_tokens_per_second: f64,
+    /// Bytes that all threads together read from memory per second.
+    pub bandwidth: f64,
+}
+
+impl Measured {
+    /// The share of the memory's bandwidth that a short answer reads weights with.
+    pub fn bandwidth_share(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a share is no account")]
+        let weights = self.weights_bytes as f64;
+        self.answer_tokens_per_second[0].1 * weights / self.bandwidth
+    }
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "prompt {:.0} tokens/s, answer",
+            self.prompt_tokens_per_second
+        )?;
+        for (context, speed) in self.answer_tokens_per_second {
+            write!(f, " {speed:.1} (after {context})")?;
+        }
+        let load = self.load.as_secs_f64();
+        write!(
+            f,
+            " tokens/s, {TOGETHER} together {:.0} tokens/s, ",
+            self.together_tokens_per_second
+        )?;
+        write!(f, "load {load:.2} s, ")?;
+        let mb = |bytes: u64| bytes / 1_000_000;
+        let (file, weights, cache) = (self.file_bytes, self.weights_bytes, self.cache_bytes);
+        write!(
+            f,
+            "file {} MB, weights {} MB, cache {} MB, ",
+            mb(file),
+            mb(weights),
+            mb(cache)
+        )?;
+        if let Some((memory, peak)) = self.memory_bytes.zip(self.memory_peak_bytes) {
+            let share = |bytes: u64| (bytes * 100).checked_div(file).unwrap_or(0);
+            write!(
+                f,
+                "memory {} MB ({} % of the file), ",
+                mb(memory),
+                share(memory)
+            )?;
+            write!(f, "at most {} MB ({} %), ", mb(peak), share(peak))?;
+        }
+        let (gb, share) = (self.bandwidth / 1e9, 100.0 * self.bandwidth_share());
+        write!(
+            f,
+            "memory is read at {gb:.1} GB/s, by answers at {share:.0} % of that"
+        )
+    }
 }
 
 /// Writes the model of a case into `folder`, for [`measure`] in another process.
 ///
 /// Takes up to 3 GB of memory and 1.1 GB of disk for 1B.
 pub fn make(case: Case, folder: &Path) -> Result<()> {
-    write_gguf(&place(case, folder), &case.shape, case.kind, 1)
+    case.write(&place(case, folder))
 }
 
 /// Runs the model of a case on `threads` threads, and removes it from `folder` again.
@@ -92,13 +170,7 @@ pub fn measure(case: Case, folder: &Path, threads: usize) -> Result<Measured> {
     if !path.exists() {
         make(case, folder)?;
     }
-    let file = path.clone();
-    let thread = std::thread::Builder::new().name("bench".into());
-    let work = thread.spawn(move || on_pool(threads, || run(&file)));
-    let work =
-        work.map_err(|error| Error::Engine(format!("no thread could be started: {error}")))?;
-    let stopped = |_| Err(Error::Engine("the measurement stopped".into()));
-    let measured = work.join().unwrap_or_else(stopped);
+    let measured = run(&path, threads);
     // The figures matter more than a file that stays behind.
     let _ = std::fs::remove_file(&path);
     measured
@@ -108,55 +180,115 @@ fn place(case: Case, folder: &Path) -> PathBuf {
     folder.join(format!("bench-{}.gguf", case.to_string().replace(' ', "-")))
 }
 
-fn run(path: &Path) -> Result<Measured> {
-    let before = resident_bytes();
+fn run(path: &Path, threads: usize) -> Result<Measured> {
+    let before = memory("VmRSS:");
     let started = Instant::now();
     let mut checkpoint = Checkpoint::open_gguf(path)?;
-    let gemma = Gemma::load(&mut checkpoint, 4096, &Compute::Cpu.device()?)?;
+    let mut model = Model::load(&mut checkpoint, POSITIONS, threads)?;
     drop(checkpoint);
     let load = started.elapsed();
-    let mut cache = gemma.cache(1)?;
-    let ids = |first: usize, count: usize| {
-        let id =
-            |place: usize| u32::try_from(place * 7919 % gemma.vocabulary()).unwrap_or_default();
-        let ids: Vec<u32> = (first..first + count).map(id).collect();
-        Tensor::new(ids, gemma.device())?.unsqueeze(0)
+    let mut sequences: Vec<_> = (0..TOGETHER).map(|_| Sequence::default()).collect();
+    // The first step also pays for starting threads.
+    prompt(&mut model, &mut sequences[1], STEP_TOKENS)?;
+    let started = Instant::now();
+    prompt(&mut model, &mut sequences[0], PROMPT_TOKENS)?;
+    let prompt_tokens_per_second = per_second(PROMPT_TOKENS, started.elapsed());
+    let mut answers = CONTEXTS.map(|context| (context, 0.0));
+    for (context, answer) in &mut answers {
+        let mut sequence = Sequence::default();
+        prompt(&mut model, &mut sequence, *context)?;
+        *answer = answer_speed(&mut model, std::slice::from_mut(&mut sequence))?;
+        model.end(&mut sequence);
+    }
+    for sequence in &mut sequences {
+        model.end(sequence);
+        prompt(&mut model, sequence, CONTEXTS[0])?;
+    }
+    let together_tokens_per_second = answer_speed(&mut model, &mut sequences)?;
+    let grown = |now: Option<u64>| {
+        before
+            .zip(now)
+            .map(|(before, now)| now.saturating_sub(before))
     };
-    // The first chunk also pays for starting threads.
-    gemma.forward(&ids(0, CHUNK)?, 0, &mut cache)?;
-    let started = Instant::now();
-    for position in (0..PROMPT_TOKENS).step_by(CHUNK) {
-        gemma.forward(&ids(position, CHUNK)?, position, &mut cache)?;
-    }
-    let prompt = started.elapsed();
-    let started = Instant::now();
-    for position in PROMPT_TOKENS..PROMPT_TOKENS + ANSWER_TOKENS {
-        let hidden = gemma.forward(&ids(position, 1)?, position, &mut cache)?;
-        gemma.logits(&hidden)?.flatten_all()?.to_vec1::<f32>()?;
-    }
-    let answer = started.elapsed();
-    let after = resident_bytes();
     Ok(Measured {
         file_bytes: path.metadata().map_or(0, |metadata| metadata.len()),
-        memory_bytes: before
-            .zip(after)
-            .map(|(before, after)| after.saturating_sub(before)),
+        weights_bytes: model.weights_bytes() as u64,
+        cache_bytes: model.cache_bytes() as u64,
+        memory_bytes: grown(memory("VmRSS:")),
+        memory_peak_bytes: grown(memory("VmHWM:")),
         load,
-        prompt_tokens_per_second: per_second(PROMPT_TOKENS, prompt),
-        answer_tokens_per_second: per_second(ANSWER_TOKENS, answer),
+        prompt_tokens_per_second,
+        answer_tokens_per_second: answers,
+        together_tokens_per_second,
+        bandwidth: bandwidth(threads)?,
     })
+}
+
+fn id(model: &Model, place: usize) -> u32 {
+    u32::try_from(place * 7919 % model.vocabulary()).unwrap_or_default()
+}
+
+fn prompt(model: &mut Model, sequence: &mut Sequence, count: usize) -> Result<()> {
+    let ids: Vec<u32> = (0..count).map(|place| id(model, place)).collect();
+    for ids in ids.chunks(STEP_TOKENS) {
+        let sequence = &mut *sequence;
+        model.step(&mut [Part {
+            ids,
+            sequence,
+            wanted: 0,
+        }])?;
+    }
+    Ok(())
+}
+
+/// Tokens per second of all sequences together, each with one token a step.
+fn answer_speed(model: &mut Model, sequences: &mut [Sequence]) -> Result<f64> {
+    let mut tokens = 0;
+    let started = Instant::now();
+    while tokens < ANSWER_TOKENS * sequences.len() {
+        let ids: Vec<_> = (0..sequences.len())
+            .map(|place| [id(model, tokens + place)])
+            .collect();
+        let pairs = sequences.iter_mut().zip(&ids);
+        let mut parts: Vec<_> = pairs
+            .map(|(sequence, ids)| Part {
+                ids,
+                sequence,
+                wanted: 1,
+            })
+            .collect();
+        tokens += model.step(&mut parts)?.rows();
+    }
+    Ok(per_second(tokens, started.elapsed()))
+}
+
+/// Reads much more than a cache holds, three times, and takes the best.
+fn bandwidth(threads: usize) -> Result<f64> {
+    let mut pool = Pool::new(threads)?;
+    let data = vec![1u64; BANDWIDTH_BYTES / size_of::<u64>()];
+    let mut sums = vec![0u64; BANDWIDTH_PARTS];
+    let mut best = Duration::MAX;
+    for _ in 0..3 {
+        let started = Instant::now();
+        pool.split(&mut sums, 1, |index, sum| {
+            let part = &data[index * (data.len() / BANDWIDTH_PARTS)..];
+            let part = part.iter().take(data.len() / BANDWIDTH_PARTS);
+            sum[0] = part.fold(0, |sum, number| sum ^ number);
+        });
+        best = best.min(started.elapsed());
+        std::hint::black_box(&sums);
+    }
+    Ok(per_second(BANDWIDTH_BYTES, best))
 }
 
 fn per_second(tokens: usize, time: Duration) -> f64 {
     f64::from(u32::try_from(tokens).unwrap_or(u32::MAX)) / time.as_secs_f64().max(f64::EPSILON)
 }
 
-/// Memory of this process that is in RAM; only Linux tells it without a library.
-fn resident_bytes() -> Option<u64> {
+/// Memory of this process, by its name; only Linux tells it without a library.
+fn memory(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufReader, Cursor, Read, Seek};
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use candle_core::quantized::gguf_file::{Content, Value};
@@ -11,6 +11,7 @@ use candle_core::{Device, Tensor};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::kernels::weights::Matrix as Weights;
 use crate::matrix::Matrix;
 use crate::shards::Shards;
 
@@ -74,7 +75,7 @@ impl Checkpoint {
         &self.config
     }
 
-    /// Makes f32 of all matrices when they are read: more memory, but faster for small models.
+    /// Makes f32 of all matrices when they are read, to compare with what is computed of fewer bits.
     pub fn expand(&mut self) {
         self.expanded = true;
     }
@@ -129,23 +130,70 @@ impl Checkpoint {
                 .and_then(|info| info.shape.dims().first().copied()),
             Tensors::Safetensors(shards) => shards.rows(name),
         };
-        rows.ok_or_else(|| Error::corrupt(format!("the tensor {name} is missing")))
+        rows.ok_or_else(|| absent(name))
     }
 
-    /// A matrix to multiply with; it stays quantised if it is, unless it is to be expanded.
+    /// A matrix to multiply with; it stays quantised if it is.
     pub(crate) fn matrix(&mut self, name: &str, device: &Device) -> Result<Matrix> {
         match &mut self.tensors {
             Tensors::Gguf { content, reader } => {
                 let tensor = read(content, reader, name, device)?;
-                let matrix = if self.expanded {
-                    tensor.dequantize(device).map(Matrix::Dense)
-                } else {
-                    Matrix::quantised(tensor)
-                };
-                matrix.map_err(|error| unreadable(&error))
+                Matrix::quantised(tensor).map_err(|error| unreadable(&error))
             }
             Tensors::Safetensors(shards) => Ok(Matrix::Dense(shards.read(name, device)?)),
         }
+    }
+
+    /// A matrix of `rows` (any number, if not given) and `width`, as a CPU reads it.
+    pub(crate) fn weights(
+        &mut self,
+        name: &str,
+        rows: Option<usize>,
+        width: usize,
+    ) -> Result<Weights> {
+        let rows = rows.map_or_else(|| self.rows(name), Ok)?;
+        let misshapen = |found: &[usize]| {
+            Error::corrupt(format!(
+                "the tensor {name} is of {found:?}, not {rows} x {width}"
+            ))
+        };
+        match &mut self.tensors {
+            Tensors::Gguf { content, reader } => {
+                let info = content.tensor_infos.get(&weight(name));
+                let info = info.ok_or_else(|| absent(name))?;
+                if info.shape.dims() != [rows, width] {
+                    return Err(misshapen(info.shape.dims()));
+                }
+                if self.expanded {
+                    let tensor = read(content, reader, name, &Device::Cpu)?;
+                    let tensor = tensor.dequantize(&Device::Cpu)?.flatten_all()?;
+                    return Ok(Weights::dense(tensor.to_vec1()?, width));
+                }
+                let start = content.tensor_data_offset.saturating_add(info.offset);
+                let sought = reader.seek(SeekFrom::Start(start));
+                sought.map_err(|error| Error::corrupt(format!("the tensor {name}: {error}")))?;
+                Weights::read(name, reader, info.ggml_dtype, rows, width)
+            }
+            Tensors::Safetensors(shards) => {
+                let tensor = shards.read(name, &Device::Cpu)?;
+                if tensor.dims() != [rows, width] {
+                    return Err(misshapen(tensor.dims()));
+                }
+                Ok(Weights::dense(tensor.flatten_all()?.to_vec1()?, width))
+            }
+        }
+    }
+
+    /// The factors of a norm, as a CPU reads them.
+    pub(crate) fn factors(&mut self, name: &str, width: usize) -> Result<Vec<f32>> {
+        let factors = self.norm(name, &Device::Cpu)?.flatten_all()?.to_vec1()?;
+        if factors.len() == width {
+            return Ok(factors);
+        }
+        let found = factors.len();
+        Err(Error::corrupt(format!(
+            "the norm {name} is of {found}, not of {width}"
+        )))
     }
 
     /// The factors of a norm. GGUF stores them as they are used, safetensors without the one.
@@ -174,6 +222,10 @@ fn read(
 ) -> Result<QTensor> {
     let read = content.tensor(reader, &weight(name), device);
     read.map_err(|error| Error::corrupt(format!("the tensor {name}: {error}")))
+}
+
+fn absent(name: &str) -> Error {
+    Error::corrupt(format!("the tensor {name} is missing"))
 }
 
 fn unreadable(error: &candle_core::Error) -> Error {

@@ -1,40 +1,51 @@
-//! One thread owns the weights; everybody else holds a handle and waits for their turn.
+//! One thread owns the weights; everybody else holds a handle and waits for an answer.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use crate::batch::{Batch, Job, PLACES_MAX, message};
 use crate::chat;
-use crate::decode::Decoder;
+use crate::cpu;
 use crate::device::Compute;
 use crate::error::{Error, Result};
 use crate::gemma::Gemma;
+use crate::gpu::Device;
+use crate::grammar::Grammars;
+use crate::network::Network;
 use crate::request::{Generation, ModelInfo, Request};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
 
-/// Requests that may wait for the model; one more is [`Error::Overloaded`].
+/// Requests that may wait for a place; one more is [`Error::Overloaded`].
 pub const WAITING_MAX: usize = 256;
+/// Answers that are written together, unless the configuration says otherwise.
+pub const PLACES_DEFAULT: usize = 8;
 /// Positions of prompt and answer together, unless the configuration says otherwise.
 const CONTEXT_DEFAULT: usize = 8192;
+/// Bytes of keys and values of all answers together, unless the configuration says otherwise.
+const PAST_BYTES_DEFAULT: usize = 1 << 30;
 
-/// Models with fewer weights run on one thread as f32: handing their little work to other threads
-/// costs more than it saves, and far more while other programs want the cores.
+/// Models with fewer weights run on one thread: handing their little work to other threads costs
+/// more than it saves, and far more while other programs want the cores.
 const PARAMETERS_SMALL_MAX: u64 = 32_000_000;
 
 /// How to run a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineConfig {
-    /// Threads to compute with; if not given, one for a small model, else all physical cores.
-    ///
-    /// Candle counts its threads for quantised matrices by itself; set `RAYON_NUM_THREADS` in the
-    /// environment for those. A number that differs from it is logged.
+    /// Threads to compute with; if not given, one for a small model, else one a core.
     pub threads: Option<usize>,
     /// Where to compute.
     pub device: Compute,
     /// Positions that one request may use, up to what the model was trained for.
     pub context: usize,
+    /// Answers that are written together, 1 to 32; others wait for a place.
+    pub places: usize,
+    /// Bytes that the keys and values of all answers may take together. An answer that needs more
+    /// is written alone.
+    pub past_bytes_max: usize,
 }
 
 impl Default for EngineConfig {
@@ -43,6 +54,8 @@ impl Default for EngineConfig {
             threads: None,
             device: Compute::Cpu,
             context: CONTEXT_DEFAULT,
+            places: PLACES_DEFAULT,
+            past_bytes_max: PAST_BYTES_DEFAULT,
         }
     }
 }
@@ -52,13 +65,9 @@ impl Default for EngineConfig {
 pub struct Engine {
     info: Arc<ModelInfo>,
     tokenizer: Arc<Tokenizer>,
-    jobs: mpsc::Sender<Job>,
-}
-
-struct Job {
-    request: Request,
-    prompt: Vec<u32>,
-    reply: oneshot::Sender<Result<Generation>>,
+    jobs: mpsc::UnboundedSender<Job>,
+    /// Room for those that wait: what bounds the channel.
+    waiting: Arc<Semaphore>,
 }
 
 impl Engine {
@@ -71,25 +80,9 @@ impl Engine {
         reason = "the weights are used up: their file is not to be read a second time"
     )]
     pub fn start(weights: Weights, config: EngineConfig) -> Result<Self> {
-        let load = AssertUnwindSafe(|| load(&weights, &config));
+        let start = AssertUnwindSafe(|| start(&weights, &config));
         // Candle asserts where a file lies about its own shapes.
-        let loaded = catch_unwind(load);
-        let Loaded {
-            info,
-            tokenizer,
-            decoder,
-            threads,
-        } = loaded.unwrap_or_else(|panic| Err(Error::corrupt(message(panic.as_ref()))))?;
-        let (jobs, waiting) = mpsc::channel(WAITING_MAX);
-        std::thread::Builder::new()
-            .name("inference".into())
-            .spawn(move || on_pool(threads, || answer_all(decoder, waiting)))
-            .map_err(|error| Error::Engine(format!("no thread could be started: {error}")))?;
-        Ok(Self {
-            info: Arc::new(info),
-            tokenizer,
-            jobs,
-        })
+        catch_unwind(start).unwrap_or_else(|panic| Err(Error::corrupt(message(panic.as_ref()))))
     }
 
     /// What is loaded.
@@ -97,9 +90,9 @@ impl Engine {
         &self.info
     }
 
-    /// Answers a request after those that came before it; dropping the future cancels it.
+    /// Answers a request together with others; dropping the future cancels it.
     ///
-    /// The same request gives the same answer, whatever was asked before.
+    /// The same request gives the same answer, whatever else is asked before or meanwhile.
     ///
     /// # Errors
     /// [`Error::TooLong`] before any work; [`Error::Overloaded`] when [`WAITING_MAX`] requests wait;
@@ -119,27 +112,23 @@ impl Engine {
         if tokens > context {
             return Err(Error::TooLong { tokens, context });
         }
+        let waits = self.waiting.clone().try_acquire_owned();
+        let waits = waits.map_err(|_| Error::Overloaded)?;
         let (reply, answer) = oneshot::channel();
         let cancel = request.cancel.clone();
-        self.jobs
-            .try_send(Job {
-                request,
-                prompt,
-                reply,
-            })
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => Error::Overloaded,
-                mpsc::error::TrySendError::Closed(_) => {
-                    Error::Engine("the thread has ended".into())
-                }
-            })?;
+        let job = Job {
+            request,
+            prompt,
+            reply,
+            waits,
+        };
+        let ended = || Error::Engine("the thread has ended".into());
+        self.jobs.send(job).map_err(|_| ended())?;
         tokio::select! {
             biased;
-            // The thread notices it at its next token; nobody has to wait for that.
+            // The thread notices it before its next step; nobody has to wait for that.
             () = cancel.cancelled() => Err(Error::Cancelled),
-            answer = answer => {
-                answer.unwrap_or_else(|_| Err(Error::Engine("the thread has ended".into())))
-            }
+            answer = answer => answer.unwrap_or_else(|_| Err(ended())),
         }
     }
 
@@ -157,99 +146,83 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-struct Loaded {
-    info: ModelInfo,
-    tokenizer: Arc<Tokenizer>,
-    decoder: Decoder,
-    threads: usize,
-}
-
-fn load(weights: &Weights, config: &EngineConfig) -> Result<Loaded> {
-    let device = config.device.device()?;
+fn start(weights: &Weights, config: &EngineConfig) -> Result<Engine> {
     let mut checkpoint = weights.open()?;
     let tokenizer = Arc::new(weights.tokenizer(&checkpoint)?);
-    let small = checkpoint.parameters() <= PARAMETERS_SMALL_MAX;
-    if small {
-        checkpoint.expand();
-    }
-    let gemma = Gemma::load(&mut checkpoint, config.context, &device)?;
-    if gemma.vocabulary() < tokenizer.size() {
-        return Err(Error::corrupt(
-            "the tokenizer has more tokens than the model",
-        ));
-    }
-    let info = ModelInfo {
+    let mut info = ModelInfo {
         id: weights.id().to_owned(),
         sha256: weights.sha256().to_owned(),
-        context: gemma.positions(),
+        context: 0,
         parameters: checkpoint.parameters(),
         vocabulary: tokenizer.size(),
         quantisation: checkpoint.quantisation(),
     };
-    let decoder = Decoder::new(gemma, tokenizer.clone())?;
-    let threads = if small {
-        config.threads.unwrap_or(1)
-    } else {
-        threads_for_large(config)
-    };
-    Ok(Loaded {
-        info,
-        tokenizer,
-        decoder,
-        threads,
-    })
-}
-
-fn threads_for_large(config: &EngineConfig) -> usize {
-    let candle = candle_core::utils::get_num_threads();
-    let threads = config.threads.unwrap_or(candle);
-    if candle != threads {
-        tracing::warn!(
-            threads,
-            candle,
-            "Set RAYON_NUM_THREADS={threads} for quantised matrices"
-        );
-    }
-    threads
-}
-
-/// Runs `work` on a pool of `threads` threads, the first of which is the calling one: a model on one
-/// thread never waits for another.
-pub(crate) fn on_pool<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .use_current_thread()
-        .build();
-    match pool {
-        Ok(pool) => pool.install(work),
-        // A thread that is in a pool already stays there.
-        Err(_) => work(),
-    }
-}
-
-fn answer_all(mut decoder: Decoder, mut waiting: mpsc::Receiver<Job>) {
-    while let Some(Job {
-        request,
-        prompt,
-        reply,
-    }) = waiting.blocking_recv()
-    {
-        let cancelled = || request.cancel.is_cancelled() || reply.is_closed();
-        if cancelled() {
-            continue;
+    match config.device {
+        Compute::Cpu => {
+            let threads = threads(config, checkpoint.parameters());
+            let model = cpu::Model::load(&mut checkpoint, config.context, threads)?;
+            drop(checkpoint);
+            info.context = model.positions();
+            fits(&tokenizer, model.vocabulary())?;
+            run(model, info, tokenizer, config)
         }
-        let work = AssertUnwindSafe(|| decoder.answer(&request, &prompt, cancelled));
-        let answer = catch_unwind(work).unwrap_or_else(|panic| {
-            decoder.reset();
-            Err(Error::Engine(message(panic.as_ref())))
-        });
-        // Nobody listens any more: they cancelled.
-        let _ = reply.send(answer);
+        Compute::Cuda => {
+            let device = config.device.device()?;
+            let gemma = Gemma::load(&mut checkpoint, config.context, &device)?;
+            drop(checkpoint);
+            info.context = gemma.positions();
+            fits(&tokenizer, gemma.vocabulary())?;
+            run(Device::new(gemma), info, tokenizer, config)
+        }
     }
 }
 
-fn message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    text.unwrap_or_else(|| "it stopped for an unknown reason".into())
+fn fits(tokenizer: &Tokenizer, vocabulary: usize) -> Result<()> {
+    if vocabulary < tokenizer.size() {
+        return Err(Error::corrupt(
+            "the tokenizer has more tokens than the model",
+        ));
+    }
+    Ok(())
+}
+
+fn threads(config: &EngineConfig, parameters: u64) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let all = if parameters <= PARAMETERS_SMALL_MAX {
+        1
+    } else {
+        cores()
+    };
+    config.threads.unwrap_or(all)
+}
+
+fn run<N: Network + Send + 'static>(
+    network: N,
+    info: ModelInfo,
+    tokenizer: Arc<Tokenizer>,
+    config: &EngineConfig,
+) -> Result<Engine>
+where
+    N::Sequence: Send,
+{
+    let batch = Batch {
+        network,
+        grammars: Grammars::new(&tokenizer)?,
+        tokenizer: tokenizer.clone(),
+        places: config.places.clamp(1, PLACES_MAX),
+        past_bytes_max: config.past_bytes_max,
+        waiting: VecDeque::new(),
+        running: Vec::new(),
+    };
+    let (jobs, coming) = mpsc::unbounded_channel();
+    std::thread::Builder::new()
+        .name("inference".into())
+        .spawn(move || batch.run(coming))
+        .map_err(|error| Error::Engine(format!("no thread could be started: {error}")))?;
+    Ok(Engine {
+        info: Arc::new(info),
+        tokenizer,
+        jobs,
+        waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+    })
 }

@@ -1,4 +1,4 @@
-//! A Gemma 3 on candle's primitives, for every size and every kind of weights.
+//! A Gemma 3 on candle's primitives, for the devices that candle computes on.
 //!
 //! The models that come with candle are measurably wrong (window, activation, grouped heads), so
 //! this one is ours; `tests/parity.rs` compares its logits with those of transformers.

@@ -4,21 +4,24 @@
 //! [`Engine::generate`] turns a [`Request`] into text, held to a JSON schema if there is one.
 
 mod attention;
+mod batch;
 pub mod bench;
 mod chat;
 mod checkpoint;
 mod config;
-mod decode;
+pub mod cpu;
 mod device;
 mod engine;
 mod error;
 mod gemma;
+mod gpu;
 mod grammar;
 mod hub;
 mod hub_api;
 mod kernels;
 mod manifest;
 mod matrix;
+mod network;
 pub mod random;
 mod request;
 mod rotation;
@@ -30,11 +33,12 @@ mod tokenizer;
 mod vocabulary;
 mod watch;
 mod weights;
+mod writer;
 
 pub use checkpoint::Checkpoint;
 pub use config::Config;
 pub use device::Compute;
-pub use engine::{Engine, EngineConfig, WAITING_MAX};
+pub use engine::{Engine, EngineConfig, PLACES_DEFAULT, WAITING_MAX};
 pub use error::{Error, Result};
 pub use gemma::{Cache, Gemma};
 pub use request::{Finish, Generation, ModelInfo, Request};

@@ -3,8 +3,6 @@
 use candle_core::quantized::{QMatMul, QTensor};
 use candle_core::{Module, Result, Tensor};
 
-use crate::kernels::Multiply;
-
 /// Weights of `(rows, columns)` that are multiplied with, or looked up by row.
 #[derive(Clone)]
 pub(crate) enum Matrix {
@@ -27,9 +25,6 @@ impl Matrix {
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Quantised(weights) => weights.forward(x),
-            Self::Dense(weights) if x.device().is_cpu() => {
-                x.contiguous()?.apply_op2_no_bwd(weights, &Multiply)
-            }
             Self::Dense(weights) => x.broadcast_matmul(&weights.t()?),
         }
     }

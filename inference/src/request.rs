@@ -33,6 +33,8 @@ pub struct Request {
     pub sampling: Sampling,
     /// The answer is cut off after so many tokens.
     pub tokens_max: usize,
+    /// Goes before others that wait: somebody looks on.
+    pub urgent: bool,
     /// Ends the work between two tokens.
     pub cancel: CancellationToken,
     /// Gets the text piece by piece; a piece is dropped when the channel is full.

@@ -2,6 +2,7 @@
 
 use toktrie::SimpleVob;
 
+use crate::cpu::Row;
 use crate::error::{Error, Result};
 use crate::splitmix::SplitMix64;
 
@@ -41,11 +42,16 @@ impl Default for Sampling {
 
 /// Sorting fewer candidates than this is cheap, and they nearly always hold enough probability.
 const SORTED_FIRST: usize = 512;
+/// Tokens that are looked at together: as many as a word of a mask has bits.
+const TOGETHER: usize = 32;
+/// Unlikely tokens are left out before their exact weights are known, those beyond this doubt.
+const DOUBT: f32 = 0.01;
 
 /// The state of picking tokens for one answer.
 pub(crate) struct Sampler {
     sampling: Sampling,
     random: SplitMix64,
+    logits: Vec<f32>,
     candidates: Vec<Candidate>,
 }
 
@@ -76,35 +82,47 @@ impl Sampler {
         Self {
             sampling,
             random,
+            logits: Vec::new(),
             candidates: Vec::new(),
         }
     }
 
-    /// Picks among the allowed tokens (all, if there is no mask); `answer` is what was picked so far.
+    /// Picks among the allowed ones of so many tokens (all, if there is no mask); `answer` is what was
+    /// picked so far.
     pub(crate) fn pick(
         &mut self,
-        mut logits: Vec<f32>,
+        logits: Row<'_>,
+        tokens: usize,
         allowed: Option<&SimpleVob>,
         answer: &[u32],
     ) -> Result<u32> {
-        self.penalise(&mut logits, answer);
-        self.gather(&logits, allowed);
-        let best = self.candidates.iter().min_by(|a, b| a.order(b)).copied();
-        let best = best.ok_or_else(|| Error::Engine("no token has a finite logit".into()))?;
-        if self.sampling.temperature <= 0.0 {
-            return Ok(best.id);
+        logits.copy_to(&mut self.logits);
+        self.logits.truncate(tokens);
+        self.penalise(answer);
+        if let Some(allowed) = allowed {
+            forbid(&mut self.logits, allowed.as_slice());
         }
-        self.weigh(best.score);
+        let best = largest(&self.logits);
+        if !best.is_finite() {
+            return Err(Error::Engine("no token has a finite logit".into()));
+        }
+        self.gather(best);
+        let first = self.candidates.iter().find(|found| found.score >= best);
+        let first = first.map_or(0, |found| found.id);
+        if self.sampling.temperature <= 0.0 {
+            return Ok(first);
+        }
+        self.weigh(best);
         self.cut();
-        Ok(self.draw().unwrap_or(best.id))
+        Ok(self.draw().unwrap_or(first))
     }
 
-    fn penalise(&self, logits: &mut [f32], answer: &[u32]) {
+    fn penalise(&mut self, answer: &[u32]) {
         let penalty = self.sampling.repetition_penalty;
         let recent = &answer[answer.len().saturating_sub(self.sampling.repetition_window)..];
         for (index, id) in recent.iter().enumerate() {
             let seen = recent[..index].contains(id);
-            if let Some(logit) = logits.get_mut(*id as usize).filter(|_| !seen) {
+            if let Some(logit) = self.logits.get_mut(*id as usize).filter(|_| !seen) {
                 *logit = if *logit > 0.0 {
                     *logit / penalty
                 } else {
@@ -114,19 +132,24 @@ impl Sampler {
         }
     }
 
-    fn gather(&mut self, logits: &[f32], allowed: Option<&SimpleVob>) {
-        self.candidates.clear();
-        let candidates = &mut self.candidates;
-        let mut add = |index: usize| {
-            if let (Some(score), Ok(id)) = (logits.get(index), u32::try_from(index))
-                && score.is_finite()
-            {
-                candidates.push(Candidate { id, score: *score });
-            }
+    /// Collects the tokens that are not out of the question, in the order of their ids.
+    fn gather(&mut self, best: f32) {
+        let temperature = self.sampling.temperature.max(0.0);
+        let floor = match self.sampling.min_p {
+            Some(least) if least > 0.0 => best + temperature * (least.ln() - DOUBT),
+            _ if temperature > 0.0 => f32::MIN,
+            _ => best,
         };
-        match allowed {
-            Some(allowed) => allowed.iter_set_entries(add),
-            None => (0..logits.len()).for_each(&mut add),
+        let candidates = &mut self.candidates;
+        candidates.clear();
+        for (first, scores) in (0u32..).step_by(TOGETHER).zip(self.logits.chunks(TOGETHER)) {
+            // Most parts have nobody in question, which vectors find out fast.
+            if scores.iter().filter(|score| **score >= floor).count() == 0 {
+                continue;
+            }
+            let scored = (first..).zip(scores.iter().copied());
+            let scored = scored.map(|(id, score)| Candidate { id, score });
+            candidates.extend(scored.filter(|candidate| candidate.score >= floor));
         }
     }
 
@@ -176,6 +199,39 @@ impl Sampler {
     }
 }
 
+/// Makes all tokens impossible whose bit is not set.
+fn forbid(logits: &mut [f32], allowed: &[u32]) {
+    let beyond = logits.len().min(allowed.len() * TOGETHER);
+    logits[beyond..].fill(f32::NEG_INFINITY);
+    for (scores, bits) in logits.chunks_mut(TOGETHER).zip(allowed) {
+        match *bits {
+            u32::MAX => {}
+            0 => scores.fill(f32::NEG_INFINITY),
+            bits => {
+                for (place, score) in scores.iter_mut().enumerate() {
+                    if bits >> place & 1 == 0 {
+                        *score = f32::NEG_INFINITY;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The largest number; what is not a number does not count.
+fn largest(logits: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let (parts, rest) = logits.as_chunks::<TOGETHER>();
+    let mut lanes = [f32::NEG_INFINITY; TOGETHER];
+    for part in parts {
+        for (lane, score) in lanes.iter_mut().zip(part) {
+            *lane = larger(*lane, *score);
+        }
+    }
+    let all = lanes.iter().chain(rest).copied();
+    all.fold(f32::NEG_INFINITY, larger)
+}
+
 fn keep_likeliest(candidates: &mut Vec<Candidate>, count: usize) {
     if count < candidates.len() {
         candidates.select_nth_unstable_by(count, Candidate::order);
@@ -194,13 +250,23 @@ fn total(candidates: &[Candidate]) -> f64 {
 mod tests {
     use super::*;
 
+    fn pick(
+        sampler: &mut Sampler,
+        logits: &[f32],
+        allowed: Option<&SimpleVob>,
+        answer: &[u32],
+    ) -> Result<u32> {
+        let mut eights = logits.to_vec();
+        eights.resize(logits.len().next_multiple_of(8), 0.0);
+        let row = Row::alone(&eights, logits.len());
+        sampler.pick(row, logits.len(), allowed, answer)
+    }
+
     fn counts(sampling: &Sampling, logits: &[f32], draws: usize) -> Vec<usize> {
         let mut sampler = Sampler::new(sampling.clone());
         let mut counts = vec![0; logits.len()];
         for _ in 0..draws {
-            let id = sampler
-                .pick(logits.to_vec(), None, &[])
-                .expect("finite logits");
+            let id = pick(&mut sampler, logits, None, &[]).expect("finite logits");
             counts[id as usize] += 1;
         }
         counts
@@ -281,9 +347,7 @@ mod tests {
         };
         let mut sampler = Sampler::new(sampling);
 
-        let id = sampler
-            .pick(vec![2.0, 1.5], None, &[0, 0])
-            .expect("finite logits");
+        let id = pick(&mut sampler, &[2.0, 1.5], None, &[0, 0]).expect("finite logits");
 
         assert_eq!(id, 1);
     }
@@ -294,9 +358,9 @@ mod tests {
         allowed.allow_token(2);
         let mut sampler = Sampler::new(at(1.0));
 
-        let id = sampler.pick(vec![9.0, 9.0, 0.0], Some(&allowed), &[]);
+        let id = pick(&mut sampler, &[9.0, 9.0, 0.0], Some(&allowed), &[]);
 
         assert_eq!(id, Ok(2));
-        assert!(sampler.pick(vec![f32::NAN; 3], None, &[]).is_err());
+        assert!(pick(&mut sampler, &[f32::NAN; 3], None, &[]).is_err());
     }
 }

@@ -14,6 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 /// An engine of its own, with nothing cached.
 async fn fresh() -> Engine {
+    with_places(inference::PLACES_DEFAULT).await
+}
+
+async fn with_places(places: usize) -> Engine {
     static FILE: OnceLock<tempfile::TempDir> = OnceLock::new();
     let folder = FILE.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -26,7 +30,11 @@ async fn fresh() -> Engine {
     let weights = Weights::fetch(&source, &options, |_| {})
         .await
         .expect("the file is there");
-    Engine::start(weights, EngineConfig::default()).expect("the file is a model")
+    let config = EngineConfig {
+        places,
+        ..EngineConfig::default()
+    };
+    Engine::start(weights, config).expect("the file is a model")
 }
 
 fn lively(seed: u64) -> Sampling {
@@ -88,6 +96,63 @@ async fn an_answer_does_not_depend_on_what_was_asked_before() {
         assert!(alone.is_ok());
         assert_eq!(after_others, alone);
         assert_eq!(again, alone);
+    }
+}
+
+/// Requests of all kinds: with and without a schema, short and long, greedy and lively.
+fn varied(seed: u64) -> Request {
+    let words = usize::try_from(seed * 7 % 61).expect("a small number");
+    let prompt = match seed % 3 {
+        0 => format!("{SHARED} Number {seed}."),
+        1 => format!("{} {seed}", "other words ".repeat(words)),
+        _ => format!("{seed}"),
+    };
+    Request {
+        schema: Some(card()).filter(|_| seed % 4 != 3),
+        tokens_max: 10 + words,
+        sampling: if seed.is_multiple_of(5) {
+            Sampling::default()
+        } else {
+            lively(seed)
+        },
+        ..request(&prompt, seed)
+    }
+}
+
+#[tokio::test]
+async fn two_hundred_answers_are_the_same_alone_and_in_random_company() {
+    const ANSWERS: u64 = 200;
+    let alone = with_places(1).await;
+    let mut right = Vec::new();
+    for seed in 0..ANSWERS {
+        right.push(alone.generate(varied(seed)).await.expect("an answer"));
+    }
+    for places in [3, 32] {
+        let engine = with_places(places).await;
+        // In an order that has nothing to do with the one above, and some give up on the way.
+        let order = (0..ANSWERS).map(|place| place * 73 % ANSWERS);
+        let answers = order.map(|seed| {
+            let request = varied(seed);
+            let cancel = request.cancel.clone();
+            let engine = engine.clone();
+            async move {
+                if seed.is_multiple_of(11) {
+                    let (_, ()) = tokio::join!(engine.generate(request), async {
+                        tokio::task::yield_now().await;
+                        cancel.cancel();
+                    });
+                    return (seed, engine.generate(varied(seed)).await);
+                }
+                (seed, engine.generate(request).await)
+            }
+        });
+
+        let answers = futures_util::future::join_all(answers).await;
+
+        for (seed, answer) in answers {
+            let right = &right[usize::try_from(seed).expect("a small number")];
+            assert_eq!(answer.as_ref(), Ok(right), "{seed} of {places} places");
+        }
     }
 }
 
@@ -236,7 +301,7 @@ async fn a_cancelled_request_makes_room_for_the_next() {
 async fn more_requests_than_may_wait_are_turned_away() {
     let engine = fresh().await;
     let mut answers = Vec::new();
-    for seed in 0..inference::WAITING_MAX as u64 + 10 {
+    for seed in 0..(inference::WAITING_MAX + inference::PLACES_DEFAULT) as u64 + 10 {
         let long = Request {
             tokens_max: 1900,
             ..request("x", seed)

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use inference::{Engine, EngineConfig, Error, FetchOptions, Source, Weights};
+use jobs::Priority;
 use platform::health::{Health, Status};
 use tokio::{sync::watch, task::spawn_blocking, time::Instant};
 use tracing::{info, warn};
@@ -70,10 +71,16 @@ impl Models {
             State::Ready(Loaded {
                 model,
                 fallback: None,
+                urgent: false,
             }),
             None,
             Health::default(),
         )
+    }
+
+    /// Answers that the model writes at the same time; none where it does not say.
+    pub(crate) fn places(&self) -> Option<usize> {
+        Some(self.inner.config.as_ref()?.engine.places)
     }
 
     fn with(state: State, config: Option<ModelConfig>, health: Health) -> Self {
@@ -98,7 +105,8 @@ impl Models {
                     if let Some(reason) = &loaded.fallback {
                         run.warn(format!("The starter model stands in: {reason}"));
                     }
-                    return Ok(loaded);
+                    let urgent = run.task().priority == Priority::Interactive;
+                    return Ok(Loaded { urgent, ..loaded });
                 }
                 State::Failed { error, until, .. } if Instant::now() < until => {
                     return Err(error.into());
@@ -168,6 +176,7 @@ impl Inner {
             Ok(engine) => Ok(Loaded {
                 model: Arc::new(engine),
                 fallback: None,
+                urgent: false,
             }),
             Err(error) if config.fallback && config.source != Source::Starter => {
                 let engine = self.start(&Source::Starter, &config).await?;
@@ -175,6 +184,7 @@ impl Inner {
                 Ok(Loaded {
                     model: Arc::new(engine),
                     fallback: Some(error.to_string()),
+                    urgent: false,
                 })
             }
             Err(error) => Err(error),

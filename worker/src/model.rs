@@ -29,6 +29,8 @@ pub struct Loaded {
     pub(crate) model: Arc<dyn Model>,
     /// Why the starter stands in for the model that was asked for.
     pub fallback: Option<String>,
+    /// Whether somebody waits for what is asked through this handle.
+    pub(crate) urgent: bool,
 }
 
 impl Deref for Loaded {

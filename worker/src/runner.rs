@@ -38,7 +38,8 @@ pub struct WorkerConfig {
     pub name: String,
     /// The queues it serves.
     pub queues: Vec<Queue>,
-    /// Tasks of one queue that run at the same time, at least 1; of a quick queue at least 256.
+    /// Tasks of one queue that run at the same time, at least 1; of a quick queue at least 256, and
+    /// of the one that writes courses at least as many as the model has places.
     pub concurrency: usize,
     /// How long running tasks may go on after the worker was asked to stop.
     pub grace: Duration,
@@ -69,7 +70,7 @@ pub async fn run(config: WorkerConfig, ctx: Ctx, stop: CancellationToken) -> any
         let taker = Taker {
             queue: *queue,
             worker: config.name.clone(),
-            room: Arc::new(Semaphore::new(room(*queue, config.concurrency))),
+            room: Arc::new(Semaphore::new(room(*queue, &config, &ctx))),
             ctx: ctx.clone(),
             held: held.clone(),
             attempts: attempts.clone(),
@@ -90,11 +91,13 @@ pub async fn run(config: WorkerConfig, ctx: Ctx, stop: CancellationToken) -> any
 }
 
 /// How many tasks of a queue run at the same time.
-fn room(queue: Queue, concurrency: usize) -> usize {
-    match queue.batch_max() {
-        1 => concurrency.max(1),
-        _ => concurrency.max(QUICK_ROOM),
-    }
+fn room(queue: Queue, config: &WorkerConfig, ctx: &Ctx) -> usize {
+    let least = match queue {
+        Queue::Generation => ctx.model.places().unwrap_or(1),
+        Queue::Media => 1,
+        Queue::Email | Queue::Default => QUICK_ROOM,
+    };
+    config.concurrency.max(least)
 }
 
 /// Waits for what runs; what runs longer than the grace period is stopped and put back.

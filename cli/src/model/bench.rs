@@ -4,7 +4,7 @@ use std::{num::NonZero, path::PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use inference::bench::{Case, Measured, make, measure};
+use inference::bench::{Case, make, measure};
 use tokio::{process::Command, task::spawn_blocking};
 
 /// What to measure.
@@ -37,7 +37,7 @@ pub(super) async fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let threads = args.threads.unwrap_or(cores);
     let measured = spawn_blocking(move || measure(case, &folder, threads)).await??;
-    println!("{name}: {}", describe(&measured));
+    println!("{name}: {measured}");
     Ok(())
 }
 
@@ -70,22 +70,4 @@ impl BenchArgs {
 
 fn names() -> String {
     Case::ALL.map(|case| case.to_string()).join(", ")
-}
-
-fn describe(measured: &Measured) -> String {
-    let mb = |bytes: u64| bytes / 1_000_000;
-    let memory = measured.memory_bytes.map_or_else(
-        || "memory unknown".to_owned(),
-        |bytes| {
-            let percent = (bytes * 100).checked_div(measured.file_bytes).unwrap_or(0);
-            format!("memory {} MB ({percent} % of the file)", mb(bytes))
-        },
-    );
-    format!(
-        "prompt {:.1} tokens/s, answer {:.1} tokens/s, load {:.2} s, file {} MB, {memory}",
-        measured.prompt_tokens_per_second,
-        measured.answer_tokens_per_second,
-        measured.load.as_secs_f64(),
-        mb(measured.file_bytes),
-    )
 }

@@ -28,7 +28,8 @@ pub struct WriteLesson {
 impl Job for WriteLesson {
     const KIND: &'static str = "lesson.write";
     const QUEUE: Queue = Queue::Generation;
-    const RETRY: Retry = Retry::attempts(8);
+    // Many lessons are written at once, and all of them lose an attempt when their worker dies.
+    const RETRY: Retry = Retry::attempts(16);
     const TIMEOUT: Duration = Duration::from_mins(10);
     const PER_OWNER_MAX: Option<u16> = Some(16);
 

@@ -140,6 +140,7 @@ impl Part {
             schema: Some(self.schema.clone()),
             sampling: self.sampling.seeded(seed),
             tokens_max,
+            urgent: model.urgent,
             cancel: cancel.clone(),
             on_token: None,
         };

@@ -1,0 +1,343 @@
+//! Answers that are written together: they come and go between two steps of the model.
+//!
+//! A step has at most [`STEP_TOKENS`] tokens: one of every answer, and pieces of the prompts that
+//! are still read, the oldest first. So a prompt that comes in holds nobody up for long.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use crate::cpu::Part;
+use crate::error::{Error, Result};
+use crate::grammar::Grammars;
+use crate::network::Network;
+use crate::request::{Generation, Request};
+use crate::tokenizer::Tokenizer;
+use crate::writer::Writer;
+
+/// Tokens in a step at most, as long as there are fewer answers.
+pub(crate) const STEP_TOKENS: usize = 64;
+/// Answers that may be written together; prompts need room in a step beside them.
+pub(crate) const PLACES_MAX: usize = STEP_TOKENS / 2;
+
+/// A request that waits.
+pub(crate) struct Job {
+    pub(crate) request: Request,
+    pub(crate) prompt: Vec<u32>,
+    pub(crate) reply: oneshot::Sender<Result<Generation>>,
+    /// Its place among those that wait.
+    pub(crate) waits: OwnedSemaphorePermit,
+}
+
+/// A model with the answers that it writes now.
+pub(crate) struct Batch<N: Network> {
+    pub(crate) network: N,
+    pub(crate) tokenizer: Arc<Tokenizer>,
+    pub(crate) grammars: Grammars,
+    pub(crate) places: usize,
+    /// Bytes for the past of all answers together; one alone may have more.
+    pub(crate) past_bytes_max: usize,
+    pub(crate) waiting: VecDeque<Job>,
+    pub(crate) running: Vec<Place<N::Sequence>>,
+}
+
+/// An answer that is being written.
+pub(crate) struct Place<S> {
+    writer: Writer,
+    sequence: S,
+    reply: oneshot::Sender<Result<Generation>>,
+    /// What its past takes at most.
+    bytes: usize,
+}
+
+impl<N: Network> Batch<N> {
+    /// Works until nobody can send any more requests.
+    pub(crate) fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
+        loop {
+            if self.running.is_empty() && self.waiting.is_empty() {
+                let Some(job) = jobs.blocking_recv() else {
+                    return;
+                };
+                self.waiting.push_back(job);
+            }
+            while let Ok(job) = jobs.try_recv() {
+                self.waiting.push_back(job);
+            }
+            self.admit();
+            self.step();
+        }
+    }
+
+    /// Begins answers as far as there are places and memory.
+    fn admit(&mut self) {
+        self.waiting
+            .retain(|job| !job.request.cancel.is_cancelled() && !job.reply.is_closed());
+        while self.running.len() < self.places {
+            let urgent = self.waiting.iter().position(|job| job.request.urgent);
+            let next = urgent.unwrap_or(0);
+            let Some(job) = self.waiting.get(next) else {
+                return;
+            };
+            let tokens = job.prompt.len() + job.request.tokens_max;
+            let bytes = self.network.past_bytes(tokens);
+            let used: usize = self.running.iter().map(|place| place.bytes).sum();
+            if !self.running.is_empty() && used + bytes > self.past_bytes_max {
+                return;
+            }
+            let Some(Job {
+                request,
+                prompt,
+                reply,
+                waits,
+            }) = self.waiting.remove(next)
+            else {
+                return;
+            };
+            drop(waits);
+            let writer = Writer::new(request, prompt, &self.tokenizer, &self.grammars);
+            match writer {
+                Ok(writer) => self.running.push(Place {
+                    writer,
+                    sequence: N::Sequence::default(),
+                    reply,
+                    bytes,
+                }),
+                // Nobody listens any more: they cancelled.
+                Err(error) => drop(reply.send(Err(error))),
+            }
+        }
+    }
+
+    /// One step of all answers, and the end of those that are done.
+    fn step(&mut self) {
+        self.leave();
+        let computed = catch_unwind(AssertUnwindSafe(|| self.compute()));
+        let error = match computed {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error),
+            Err(panic) => Some(Error::Engine(message(panic.as_ref()))),
+        };
+        if let Some(error) = error {
+            for mut place in self.running.drain(..) {
+                self.network.end(&mut place.sequence);
+                let _ = place.reply.send(Err(error.clone()));
+            }
+        }
+        self.leave();
+    }
+
+    fn compute(&mut self) -> Result<()> {
+        for place in &mut self.running {
+            if !place.writer.is_answering() {
+                let tokens = place.writer.tokens();
+                let known = self.network.reuse(&mut place.sequence, tokens);
+                place.writer.passed(known);
+            }
+        }
+        let mut parts = Vec::new();
+        let counts = self.counts();
+        for (place, count) in self.running.iter_mut().zip(&counts) {
+            let pending = place.writer.pending();
+            if *count > 0 {
+                parts.push(Part {
+                    wanted: usize::from(*count == pending.len()),
+                    ids: &pending[..*count],
+                    sequence: &mut place.sequence,
+                });
+            }
+        }
+        if parts.is_empty() {
+            return Ok(());
+        }
+        self.network.compute(&mut parts)?;
+        let mut ready = Vec::new();
+        for (place, count) in self.running.iter_mut().zip(counts) {
+            if !place.writer.is_answering() {
+                let prompt = place.writer.prompt();
+                self.network.keep(&mut place.sequence, prompt);
+            }
+            place.writer.passed(count);
+            if count > 0 && place.writer.pending().is_empty() {
+                ready.push(&mut place.writer);
+            }
+        }
+        self.network
+            .hand_out(&mut ready, |writer, logits| writer.advance(logits));
+        Ok(())
+    }
+
+    /// How many tokens of every answer go into the next step.
+    fn counts(&self) -> Vec<usize> {
+        let answering = |place: &&Place<_>| place.writer.is_answering();
+        let least = self.running.iter().filter(answering).count();
+        let mut room = STEP_TOKENS.saturating_sub(least);
+        let count = |place: &Place<_>| {
+            let least = usize::from(place.writer.is_answering());
+            let more = (place.writer.pending().len() - least).min(room);
+            room -= more;
+            least + more
+        };
+        self.running.iter().map(count).collect()
+    }
+
+    /// Lets those go that are done or that nobody waits for.
+    fn leave(&mut self) {
+        let gone = |place: &mut Place<_>| {
+            place.writer.has_ended() || place.writer.is_cancelled() || place.reply.is_closed()
+        };
+        for mut place in self.running.extract_if(.., gone) {
+            self.network.end(&mut place.sequence);
+            let answer = if place.writer.has_ended() {
+                place.writer.finish()
+            } else {
+                Err(Error::Cancelled)
+            };
+            let _ = place.reply.send(answer);
+        }
+    }
+}
+
+/// What a panic said.
+pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "it stopped for an unknown reason".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::quantized::GgmlDType;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::checkpoint::Checkpoint;
+    use crate::cpu::Model;
+    use crate::random::{Shape, write_gguf};
+
+    const PLACES: usize = 3;
+
+    fn batch() -> Result<Batch<Model>> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("tiny.gguf");
+        write_gguf(&path, &Shape::TINY, GgmlDType::Q8_0, 1)?;
+        let mut checkpoint = Checkpoint::open_gguf(&path)?;
+        let metadata = checkpoint.metadata().expect("a GGUF has metadata");
+        let tokenizer = Arc::new(Tokenizer::from_gguf(metadata)?);
+        Ok(Batch {
+            network: Model::load(&mut checkpoint, 512, 2)?,
+            grammars: Grammars::new(&tokenizer)?,
+            tokenizer,
+            places: PLACES,
+            past_bytes_max: usize::MAX,
+            waiting: VecDeque::new(),
+            running: Vec::new(),
+        })
+    }
+
+    type Answer = oneshot::Receiver<Result<Generation>>;
+
+    /// A request with a prompt of so many tokens, which all begin alike.
+    fn ask(batch: &mut Batch<Model>, tokens: u32, request: Request) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        let waits = Arc::new(Semaphore::new(1)).try_acquire_owned();
+        batch.waiting.push_back(Job {
+            request,
+            prompt: (0..tokens).map(|place| 300 + place % 200).collect(),
+            reply,
+            waits: waits.expect("a new semaphore has room"),
+        });
+        answer
+    }
+
+    fn long() -> Request {
+        Request {
+            tokens_max: 300,
+            ..Request::default()
+        }
+    }
+
+    #[test]
+    fn who_cancels_leaves_before_the_next_step_and_the_next_one_comes() -> Result<()> {
+        let mut batch = batch()?;
+        let requests = [long(), long(), long(), long()];
+        let cancel = requests[1].cancel.clone();
+        let mut answers = requests.map(|request| ask(&mut batch, 40, request));
+        batch.admit();
+        batch.step();
+        assert_eq!((batch.running.len(), batch.waiting.len()), (PLACES, 1));
+
+        cancel.cancel();
+        batch.step();
+        assert_eq!(batch.running.len(), PLACES - 1);
+        assert_eq!(answers[1].try_recv(), Ok(Err(Error::Cancelled)));
+        drop(answers);
+        batch.step();
+
+        assert!(batch.running.is_empty());
+        batch.admit();
+        assert!(batch.waiting.is_empty() && batch.running.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn a_beginning_is_computed_once() -> Result<()> {
+        let mut batch = batch()?;
+        let _first = ask(&mut batch, 200, long());
+        batch.admit();
+        while !batch.running[0].writer.is_answering() {
+            batch.step();
+        }
+        let _second = ask(&mut batch, 210, long());
+        batch.admit();
+
+        batch.step();
+
+        // Six whole pages of 32 are known, and the rest fits into a step.
+        assert!(batch.running[1].writer.is_answering());
+        let [global, _] = &batch.running[1].sequence.tables;
+        let shared = |page: &&Arc<_>| Arc::strong_count(page) == 3;
+        assert_eq!(global.pages.iter().filter(shared).count(), 6);
+        Ok(())
+    }
+
+    #[test]
+    fn memory_bounds_who_is_admitted_but_one_always_is() -> Result<()> {
+        let mut batch = batch()?;
+        let needed = batch.network.past_bytes(340);
+        let mut answers = Vec::new();
+        for (bytes, admitted) in [(0, 1), (2 * needed - 1, 1), (2 * needed, 2)] {
+            batch.past_bytes_max = bytes;
+            answers.extend([(); 3].map(|()| ask(&mut batch, 40, long())));
+
+            batch.admit();
+
+            assert_eq!(batch.running.len(), admitted);
+            answers.clear();
+            batch.step();
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn urgent_requests_go_first() -> Result<()> {
+        let mut batch = batch()?;
+        batch.places = 1;
+        let urgent = Request {
+            urgent: true,
+            tokens_max: 1,
+            ..Request::default()
+        };
+        let mut usual = ask(&mut batch, 40, long());
+        let mut urgent = ask(&mut batch, 40, urgent);
+
+        batch.admit();
+        batch.step();
+        batch.step();
+
+        assert!(urgent.try_recv().is_ok());
+        assert!(usual.try_recv().is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,260 @@
+//! The way of some tokens through the layers.
+
+use super::load::{Layer, Tensors};
+use super::pages::{GLOBAL, Stored, WINDOWED};
+use super::step::{Desk, Part};
+use crate::config::Config;
+use crate::error::Result;
+use crate::kernels::attend::{Attend, PAGE};
+use crate::kernels::machine::LANES;
+use crate::kernels::multiply::multiply;
+use crate::kernels::norm::{Gate, Grouped, Join, Take, Turn, copy_head};
+use crate::kernels::pool::Pool;
+use crate::kernels::weights::Matrix;
+
+/// Items of attention for every thread, before heads that share keys are computed apart.
+const ITEMS_PER_THREAD: usize = 2;
+
+/// What a pass reads and writes.
+pub(crate) struct Pass<'a> {
+    config: &'a Config,
+    weights: &'a Tensors,
+    pool: &'a mut Pool,
+    desk: &'a mut Desk,
+    epsilon: f32,
+}
+
+impl<'a> Pass<'a> {
+    pub(crate) fn new(
+        config: &'a Config,
+        weights: &'a Tensors,
+        pool: &'a mut Pool,
+        desk: &'a mut Desk,
+    ) -> Self {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a small constant of the model"
+        )]
+        let epsilon = config.epsilon as f32;
+        Self {
+            config,
+            weights,
+            pool,
+            desk,
+            epsilon,
+        }
+    }
+
+    /// Computes the residuals of all tokens, and writes their keys and values.
+    pub(crate) fn run(&mut self, parts: &mut [Part<'_>]) -> Result<()> {
+        let weights = self.weights;
+        let tokens = self.desk.places.len();
+        let norms = weights
+            .layers
+            .iter()
+            .map(|layer| layer.attention_norm.as_slice());
+        let mut norms = norms.skip(1);
+        let first = weights
+            .layers
+            .first()
+            .map(|layer| layer.attention_norm.as_slice());
+        self.join(None, first, tokens);
+        for layer in &weights.layers {
+            self.multiply(&[&layer.query, &layer.key, &layer.value], tokens);
+            self.turn(layer, parts)?;
+            if weights.forms.quantised {
+                self.attend::<u16>(layer, parts);
+            } else {
+                self.attend::<f32>(layer, parts);
+            }
+            self.take();
+            self.multiply(&[&layer.output], tokens);
+            let next = Some(layer.feed_forward_norm.as_slice());
+            self.join(Some(&layer.attention_norm_after), next, tokens);
+            self.multiply(&[&layer.gate, &layer.up], tokens);
+            self.gate(tokens);
+            self.multiply(&[&layer.down], tokens);
+            self.join(Some(&layer.feed_forward_norm_after), norms.next(), tokens);
+        }
+        Ok(())
+    }
+
+    /// Computes the logits of the tokens on the desk.
+    pub(crate) fn logits(&mut self, tokens: usize) {
+        let weights = self.weights;
+        self.join(None, Some(&weights.norm), tokens);
+        let head = weights.head.as_ref().unwrap_or(&weights.embedding);
+        self.multiply(&[head], tokens);
+    }
+
+    fn multiply(&mut self, matrices: &[&Matrix], tokens: usize) {
+        let room: usize = matrices
+            .iter()
+            .map(|matrix| Tensors::room(matrix.rows, tokens))
+            .sum();
+        let made = &mut self.desk.made;
+        if made.len() < room {
+            made.resize(room, 0.0);
+        }
+        multiply(
+            self.pool,
+            matrices,
+            &self.desk.tiles,
+            tokens,
+            &mut made[..room],
+        );
+    }
+
+    /// Adds what a block made, of which `made` are the factors of its norm, and begins the next one.
+    fn join(&mut self, made: Option<&[f32]>, next: Option<&[f32]>, tokens: usize) {
+        let epsilon = self.epsilon;
+        let Desk {
+            tiles,
+            made: values,
+            ..
+        } = &mut *self.desk;
+        let grouped = Grouped { values, tokens };
+        self.pool.split(tiles, 1, |_, tiles| {
+            for tile in tiles {
+                let made = made.map(|factors| (grouped, factors));
+                Join {
+                    tile,
+                    made,
+                    next,
+                    epsilon,
+                }
+                .run();
+            }
+        });
+    }
+
+    /// Turns queries and keys to where they stand; keys and values go into the pages.
+    fn turn(&mut self, layer: &Layer, parts: &mut [Part<'_>]) -> Result<()> {
+        let (config, desk) = (self.config, &mut *self.desk);
+        let (heads, kv_heads, width) = (config.heads, config.kv_heads, config.head_width);
+        let made = Grouped {
+            values: &desk.made,
+            tokens: desk.places.len(),
+        };
+        let kind = if layer.windowed { WINDOWED } else { GLOBAL };
+        desk.queries.resize(made.tokens * heads * width, 0.0);
+        desk.head.resize(width, 0.0);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a small constant of the model"
+        )]
+        let scale = config.query_scale as f32;
+        let own = desk.queries.chunks_exact_mut(heads * width);
+        for ((token, place), queries) in desk.places.iter().enumerate().zip(own) {
+            let angles = &desk.angles[kind][token * width..(token + 1) * width];
+            let turn = |head: usize, factors: &[f32], scale: f32, out: &mut [f32]| {
+                let group = head * (width / LANES);
+                let epsilon = self.epsilon;
+                Turn {
+                    made,
+                    token,
+                    group,
+                    factors,
+                    angles,
+                    epsilon,
+                    scale,
+                    out,
+                }
+                .run();
+            };
+            for (head, query) in queries.chunks_exact_mut(width).enumerate() {
+                turn(head, layer.query_norm.as_slice(), scale, query);
+            }
+            let table = &mut parts[place.part].sequence.tables[kind];
+            let page = table.own(place.position / PAGE)?;
+            for head in 0..kv_heads {
+                let (keys, values) = rows(layer, kv_heads, head, width);
+                let row = place.position % PAGE * width;
+                turn(heads + head, layer.key_norm.as_slice(), 1.0, &mut desk.head);
+                page.write(keys + row, &desk.head);
+                let group = (heads + kv_heads + head) * (width / LANES);
+                copy_head(made, token, group, &mut desk.head);
+                page.write(values + row, &desk.head);
+            }
+        }
+        Ok(())
+    }
+
+    fn attend<E: Stored>(&mut self, layer: &Layer, parts: &[Part<'_>]) {
+        let (config, desk) = (self.config, &mut *self.desk);
+        let (heads, kv_heads, width) = (config.heads, config.kv_heads, config.head_width);
+        let tokens = desk.places.len();
+        let (kind, window) = if layer.windowed {
+            (WINDOWED, config.window)
+        } else {
+            (GLOBAL, usize::MAX)
+        };
+        let sharing = heads / kv_heads;
+        let few = tokens * kv_heads < ITEMS_PER_THREAD * self.pool.threads();
+        let together = match (few, sharing.is_multiple_of(2)) {
+            (false, _) => sharing,
+            (true, true) => sharing / 2,
+            (true, false) => 1,
+        };
+        let per_token = heads / together;
+        let (places, queries) = (&desk.places, &desk.queries);
+        desk.mixed.resize(tokens * heads * width, 0.0);
+        self.pool
+            .split(&mut desk.mixed, together * width, |item, out| {
+                let (token, head) = (item / per_token, item % per_token * together);
+                let place = &places[token];
+                let table = &parts[place.part].sequence.tables[kind];
+                let (keys, values) = rows(layer, kv_heads, head / sharing, width);
+                let page = |number: usize| {
+                    let (numbers, size) = (E::of(table.page(number)), PAGE * width);
+                    (&numbers[keys..keys + size], &numbers[values..values + size])
+                };
+                let queries = &queries[(token * heads + head) * width..][..together * width];
+                let to = place.position + 1;
+                let from = to.saturating_sub(window);
+                Attend {
+                    queries,
+                    page: &page,
+                    width,
+                    from,
+                    to,
+                    out,
+                }
+                .run();
+            });
+    }
+
+    /// Makes the input of the output matrix.
+    fn take(&mut self) {
+        let width = self.config.heads * self.config.head_width;
+        let Desk {
+            tiles, mixed: rows, ..
+        } = &mut *self.desk;
+        self.pool.split(tiles, 1, |_, tiles| {
+            for tile in tiles {
+                Take { tile, rows, width }.run();
+            }
+        });
+    }
+
+    fn gate(&mut self, tokens: usize) {
+        let width = self.config.feed_forward;
+        let Desk {
+            tiles,
+            made: values,
+            ..
+        } = &mut *self.desk;
+        let made = Grouped { values, tokens };
+        self.pool.split(tiles, 1, |_, tiles| {
+            for tile in tiles {
+                Gate { tile, made, width }.run();
+            }
+        });
+    }
+}
+
+/// Where the keys and the values of a head begin on a page.
+fn rows(layer: &Layer, kv_heads: usize, head: usize, width: usize) -> (usize, usize) {
+    let keys = (layer.index * kv_heads + head) * 2 * PAGE * width;
+    (keys, keys + PAGE * width)
+}

@@ -1,0 +1,159 @@
+//! What a processor does eight numbers at a time.
+//!
+//! Every operation is one rounding of IEEE 754 and every sum has one order, so all machines give
+//! the same bits: nothing is fused, and a test compares them for equality.
+
+/// Numbers in a vector.
+pub(crate) const LANES: usize = 8;
+/// Numbers that share a scale, in weights and in activations.
+pub(crate) const BLOCK: usize = 32;
+
+/// The exponent of a half, read as that of a float, is too small by 112.
+pub(crate) const HALF_SCALE: f32 = f32::from_bits(0x7780_0000);
+
+/// A block of eight rows at 8 bits: four columns of row 0, of row 1, and so on; eight times.
+pub(crate) type Block8 = [Line; 8];
+/// The same at 4 bits: a byte holds column `c` and, in its upper half, column `c + 16`.
+pub(crate) type Block4 = [Line; 4];
+/// Four columns of `T` tokens.
+pub(crate) type Columns<const T: usize> = [[u8; 4]; T];
+
+/// 32 bytes that no cache line splits.
+#[derive(Clone, Copy)]
+#[repr(C, align(32))]
+pub(crate) struct Line(pub(crate) [u8; 32]);
+
+/// Vectors of a processor.
+pub(crate) trait Machine: Copy + Send + Sync {
+    /// Eight f32.
+    type Floats: Copy;
+    /// Eight i32.
+    type Whole: Copy;
+
+    fn splat(self, x: f32) -> Self::Floats;
+    fn load(self, x: &[f32; LANES]) -> Self::Floats;
+    fn lanes(self, x: Self::Floats) -> [f32; LANES];
+    fn add(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    fn sub(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    fn div(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// The larger one, the second if one is not a number.
+    fn max(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    fn abs(self, x: Self::Floats) -> Self::Floats;
+    /// The nearest whole number, the even one of two; for sizes below 2^22.
+    fn whole(self, x: Self::Floats) -> Self::Whole;
+    fn floats(self, x: Self::Whole) -> Self::Floats;
+    /// Two to the power of whole numbers in `-126..=127`.
+    fn power_of_two(self, x: Self::Whole) -> Self::Floats;
+    /// Finite numbers of half precision.
+    fn halves(self, x: &[u16; LANES]) -> Self::Floats;
+    /// 32 whole numbers in `-128..=127`, as bytes.
+    fn bytes(self, x: [Self::Whole; 4]) -> [u8; BLOCK];
+    /// Products of eight rows with `T` tokens; of the weights and columns only `-128 * -128` may
+    /// not occur, as columns are in `-127..=127`.
+    fn products8<const T: usize>(
+        self,
+        weights: &Block8,
+        columns: &[Columns<T>; 8],
+    ) -> [Self::Whole; T];
+    /// The same for weights in `0..=15`, less `offsets`.
+    fn products4<const T: usize>(
+        self,
+        weights: &Block4,
+        columns: &[Columns<T>; 8],
+        offsets: &[i32; T],
+    ) -> [Self::Whole; T];
+    /// All eight together: halves, then quarters, then neighbours.
+    fn sum(self, x: Self::Floats) -> f32;
+    /// Says that memory from here on will be read soon.
+    fn soon<T>(self, place: &T, bytes_ahead: usize);
+}
+
+/// Work that is compiled once for every machine.
+pub(crate) trait Work {
+    fn run<M: Machine>(self, machine: M);
+}
+
+/// Runs `work` on the best machine that this processor has.
+pub(crate) fn run(work: impl Work) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(machine) = pulp::x86::V3::try_new() {
+        return machine.vectorize(super::x86::Call { machine, work });
+    }
+    work.run(super::portable::Portable);
+}
+
+/// `e` to the power of `x` in `-87..=87`, within a share of `2e-7 + 1e-7 * |x|`.
+#[inline(always)]
+pub(crate) fn exp<M: Machine>(m: M, x: M::Floats) -> M::Floats {
+    const SERIES: [f32; 6] = [
+        1.339_887_4e-3,
+        9.618_437e-3,
+        5.550_332_5e-2,
+        0.240_226_48,
+        std::f32::consts::LN_2,
+        1.0,
+    ];
+    let x = m.mul(x, m.splat(std::f32::consts::LOG2_E));
+    let x = m.max(x, m.splat(-126.0));
+    // The smaller one, by way of the larger of their opposites.
+    let zero = m.splat(0.0);
+    let x = m.sub(zero, m.max(m.sub(zero, x), m.splat(-126.0)));
+    let whole = m.whole(x);
+    let rest = m.sub(x, m.floats(whole));
+    let mut sum = m.splat(1.535_336_2e-4);
+    for factor in SERIES {
+        sum = m.add(m.mul(sum, rest), m.splat(factor));
+    }
+    m.mul(sum, m.power_of_two(whole))
+}
+
+/// The activation of Gemma: `gelu` in its tanh form, written as `x * sigmoid`.
+#[inline(always)]
+pub(crate) fn gelu<M: Machine>(m: M, x: M::Floats) -> M::Floats {
+    const LINEAR: f32 = 1.595_769_2;
+    const CUBIC: f32 = 0.071_354_814;
+    let square = m.mul(x, x);
+    let inner = m.mul(x, m.add(m.mul(square, m.splat(CUBIC)), m.splat(LINEAR)));
+    let opposite = m.sub(m.splat(0.0), inner);
+    m.div(x, m.add(m.splat(1.0), exp(m, opposite)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Exponentials<'a>(&'a mut Vec<(f32, f32, f32)>);
+
+    impl Work for Exponentials<'_> {
+        fn run<M: Machine>(self, m: M) {
+            for step in -160i16..=160 {
+                let x = f32::from(step) * 0.5;
+                let power = m.lanes(exp(m, m.splat(x)))[0];
+                let gate = m.lanes(gelu(m, m.splat(x)))[0];
+                self.0.push((x, power, gate));
+            }
+        }
+    }
+
+    #[test]
+    fn exponentials_are_right_and_the_same_on_every_machine() {
+        let (mut best, mut plain) = (Vec::new(), Vec::new());
+
+        run(Exponentials(&mut best));
+        Exponentials(&mut plain).run(super::super::portable::Portable);
+
+        assert_eq!(best, plain);
+        for (x, power, gate) in best {
+            let wide = f64::from(x);
+            let share = f64::from(power) / wide.exp() - 1.0;
+            assert!(share.abs() < 2e-7 + 1e-7 * wide.abs(), "{x}: {power}");
+            let inner = 0.797_884_560_802_865_4 * (wide + 0.044_715 * wide.powi(3));
+            let right = 0.5 * wide * (1.0 + inner.tanh());
+            assert!(
+                (f64::from(gate) - right).abs() < 1e-6 * wide.abs().max(1.0),
+                "{x}: {gate}"
+            );
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Tokens times matrices.
+//!
+//! The result is laid out by groups of eight rows, then by tokens: `out[group][token][row]`. A group is
+//! written by one thread, and for a single token it is simply the rows in order.
+#![expect(
+    clippy::inline_always,
+    reason = "vector code is made where the processor's features are known"
+)]
+#![expect(
+    clippy::needless_range_loop,
+    reason = "loops over a constant become registers, iterators often stay in memory"
+)]
+
+use super::attend::Element;
+use super::machine::{BLOCK, LANES, Machine, Work, run};
+use super::pool::Pool;
+use super::tile::{Input, Tile};
+use super::weights::{Form, Matrix, Packed};
+
+/// Parts that a product is cut into for every thread: enough that all end at the same time.
+const PARTS_PER_THREAD: usize = 6;
+/// Groups in a part at most, so that a thread that comes late still finds some.
+const GROUPS_MAX: usize = 64;
+/// Bytes of activations that stay in a core's cache while the rows of a part go by.
+const CACHED_BYTES: usize = 192 << 10;
+/// Weights are asked for so long before they are used.
+const AHEAD_BYTES: usize = 2048;
+
+/// Multiplies all tokens with matrices of one width; their rows follow each other in `out`.
+///
+/// `out` has room for the groups of all matrices times the tokens times [`LANES`].
+pub(crate) fn multiply(
+    pool: &mut Pool,
+    matrices: &[&Matrix],
+    tiles: &[Tile],
+    tokens: usize,
+    out: &mut [f32],
+) {
+    // Steps that only read prompts want no logits at all.
+    let groups = out.len().checked_div(tokens * LANES).unwrap_or(0);
+    let part = (groups / (pool.threads() * PARTS_PER_THREAD)).clamp(1, GROUPS_MAX);
+    pool.split(out, part * tokens * LANES, |index, out| {
+        run(Product {
+            matrices,
+            tiles,
+            tokens,
+            first: index * part,
+            out,
+        });
+    });
+}
+
+/// Some groups of the rows of several matrices.
+struct Product<'a> {
+    matrices: &'a [&'a Matrix],
+    tiles: &'a [Tile],
+    tokens: usize,
+    /// The first group, counted through all matrices.
+    first: usize,
+    out: &'a mut [f32],
+}
+
+impl Work for Product<'_> {
+    #[inline(always)]
+    fn run<M: Machine>(self, m: M) {
+        let width = self.tiles.first().map_or(1, |tile| tile.input.width);
+        let together = (CACHED_BYTES / (width * super::tile::TILE)).max(2);
+        for tiles in self.tiles.chunks(together) {
+            let groups = self.out.chunks_exact_mut(self.tokens * LANES).enumerate();
+            for (index, out) in groups {
+                let (matrix, group) = find(self.matrices, self.first + index);
+                for tile in tiles {
+                    let out = &mut out[tile.first * LANES..][..tile.tokens * LANES];
+                    match tile.tokens {
+                        1 => product::<M, 1>(m, matrix, group, &tile.input, out),
+                        2 => product::<M, 2>(m, matrix, group, &tile.input, out),
+                        3 => product::<M, 3>(m, matrix, group, &tile.input, out),
+                        _ => product::<M, 4>(m, matrix, group, &tile.input, out),
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn find<'a>(matrices: &[&'a Matrix], mut group: usize) -> (&'a Matrix, usize) {
+    let mut chosen = matrices[0];
+    for matrix in matrices {
+        chosen = matrix;
+        if group < matrix.groups() {
+            break;
+        }
+        group -= matrix.groups();
+    }
+    (chosen, group)
+}
+
+#[inline(always)]
+fn product<M: Machine, const T: usize>(
+    m: M,
+    matrix: &Matrix,
+    group: usize,
+    input: &Input,
+    out: &mut [f32],
+) {
+    let sums = match &matrix.form {
+        Form::Eight(packed) => eight::<M, T>(m, packed, group, input),
+        Form::Four(packed) => four::<M, T>(m, packed, group, input),
+        Form::Half(values) => dense::<M, u16, T>(m, values, group, input),
+        Form::Dense(values) => dense::<M, f32, T>(m, values, group, input),
+    };
+    for (out, sums) in out.as_chunks_mut::<LANES>().0.iter_mut().zip(sums) {
+        *out = m.lanes(sums);
+    }
+}
+
+#[inline(always)]
+fn eight<M: Machine, const T: usize>(
+    m: M,
+    packed: &Packed,
+    group: usize,
+    input: &Input,
+) -> [M::Floats; T] {
+    let blocks = input.width / BLOCK;
+    let lines = packed.lines[group * blocks * 8..][..blocks * 8]
+        .as_chunks::<8>()
+        .0;
+    let scales = &packed.scales[group * blocks..][..blocks];
+    let columns = input
+        .quants
+        .as_chunks::<4>()
+        .0
+        .as_chunks::<T>()
+        .0
+        .as_chunks::<8>()
+        .0;
+    let steps = input.scales.as_chunks::<T>().0;
+    let mut sums = [m.splat(0.0); T];
+    for (((lines, scales), columns), steps) in lines.iter().zip(scales).zip(columns).zip(steps) {
+        // Two lines of 32 bytes share one of the processor's cache.
+        for pair in 0..4 {
+            m.soon(&lines[2 * pair], AHEAD_BYTES);
+        }
+        let products = m.products8::<T>(lines, columns);
+        add(m, &mut sums, products, m.halves(scales), steps);
+    }
+    sums
+}
+
+#[inline(always)]
+fn four<M: Machine, const T: usize>(
+    m: M,
+    packed: &Packed,
+    group: usize,
+    input: &Input,
+) -> [M::Floats; T] {
+    let blocks = input.width / BLOCK;
+    let lines = packed.lines[group * blocks * 4..][..blocks * 4]
+        .as_chunks::<4>()
+        .0;
+    let scales = &packed.scales[group * blocks..][..blocks];
+    let columns = input
+        .quants
+        .as_chunks::<4>()
+        .0
+        .as_chunks::<T>()
+        .0
+        .as_chunks::<8>()
+        .0;
+    let steps = input.scales.as_chunks::<T>().0;
+    let offsets = input.offsets.as_chunks::<T>().0;
+    let mut sums = [m.splat(0.0); T];
+    let tokens = columns.iter().zip(steps).zip(offsets);
+    for ((lines, scales), ((columns, steps), offsets)) in lines.iter().zip(scales).zip(tokens) {
+        for pair in 0..2 {
+            m.soon(&lines[2 * pair], AHEAD_BYTES);
+        }
+        let products = m.products4::<T>(lines, columns, offsets);
+        add(m, &mut sums, products, m.halves(scales), steps);
+    }
+    sums
+}
+
+/// Adds the products of a block, scaled by weights and tokens.
+#[inline(always)]
+fn add<M: Machine, const T: usize>(
+    m: M,
+    sums: &mut [M::Floats; T],
+    products: [M::Whole; T],
+    scales: M::Floats,
+    steps: &[f32; T],
+) {
+    for token in 0..T {
+        let scale = m.mul(scales, m.splat(steps[token]));
+        sums[token] = m.add(sums[token], m.mul(m.floats(products[token]), scale));
+    }
+}
+
+/// Eight rows that are not packed; each of them is read once for all tokens of the tile.
+#[inline(always)]
+fn dense<M: Machine, E: Element, const T: usize>(
+    m: M,
+    values: &[E],
+    group: usize,
+    input: &Input,
+) -> [M::Floats; T] {
+    let width = input.width;
+    let eights = width / LANES;
+    let x = input.plain.as_chunks::<LANES>().0;
+    let mut sums = [[0.0; LANES]; T];
+    let rows = values[group * LANES * width..]
+        .chunks_exact(width)
+        .take(LANES);
+    for (lane, row) in rows.enumerate() {
+        let (mut evens, mut odds) = ([m.splat(0.0); T], [m.splat(0.0); T]);
+        let (pairs, last) = row.as_chunks::<LANES>().0.as_chunks::<2>();
+        for (index, [even, odd]) in pairs.iter().enumerate() {
+            let (even, odd) = (E::load(m, even), E::load(m, odd));
+            for token in 0..T {
+                let place = token * eights + 2 * index;
+                evens[token] = m.add(evens[token], m.mul(even, m.load(&x[place])));
+                odds[token] = m.add(odds[token], m.mul(odd, m.load(&x[place + 1])));
+            }
+        }
+        for even in last {
+            let even = E::load(m, even);
+            for token in 0..T {
+                let place = (token + 1) * eights - 1;
+                evens[token] = m.add(evens[token], m.mul(even, m.load(&x[place])));
+            }
+        }
+        for token in 0..T {
+            sums[token][lane] = m.sum(m.add(evens[token], odds[token]));
+        }
+    }
+    let mut all = [m.splat(0.0); T];
+    for token in 0..T {
+        all[token] = m.load(&sums[token]);
+    }
+    all
+}

@@ -1,0 +1,289 @@
+//! Matrices of weights, laid out for the loops that read them.
+
+use std::io::Read;
+
+use candle_core::Device;
+use candle_core::quantized::{GgmlDType, QStorage, QTensor};
+
+use super::machine::{BLOCK, LANES, Line};
+use super::tile::SIZE_MAX;
+use crate::error::{Error, Result};
+
+/// Bytes of a scale in a file.
+const SCALE_BYTES: usize = 2;
+/// An exponent of a half that stands for infinity or for no number.
+const NOT_FINITE: u16 = 0x7c00;
+
+/// Rows that are unpacked at a time, so that no second copy of a matrix is ever in memory.
+const ROWS_TOGETHER: usize = 256;
+
+/// A matrix that rows of activations are multiplied with, or whose rows are looked up.
+pub(crate) struct Matrix {
+    pub(crate) rows: usize,
+    pub(crate) width: usize,
+    pub(crate) form: Form,
+}
+
+/// How the weights of a matrix are stored in memory.
+pub(crate) enum Form {
+    /// `Q8_0`, eight rows interleaved; a block is eight lines.
+    Eight(Packed),
+    /// `Q4_0`, eight rows interleaved; a block is four lines.
+    Four(Packed),
+    /// Half precision, row by row, as its bits.
+    Half(Vec<u16>),
+    /// Plain f32, row by row.
+    Dense(Vec<f32>),
+}
+
+/// Blocks of 32 columns of 8 rows, group of rows by group of rows, each with its 8 scales.
+///
+/// Takes the very bytes that it takes in the file; missing rows of the last group are zeros.
+pub(crate) struct Packed {
+    pub(crate) lines: Vec<Line>,
+    pub(crate) scales: Vec<[u16; LANES]>,
+}
+
+impl Matrix {
+    /// A matrix of `width` columns from its rows.
+    pub(crate) fn dense(values: Vec<f32>, width: usize) -> Self {
+        Self {
+            rows: values.len() / width.max(1),
+            width,
+            form: Form::Dense(values),
+        }
+    }
+
+    /// Reads a matrix as a GGUF stores it, row by row: no second copy of it is ever in memory.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when it ends too early, or when a scale or a weight is not a finite number.
+    pub(crate) fn read(
+        name: &str,
+        reader: &mut impl Read,
+        kind: GgmlDType,
+        rows: usize,
+        width: usize,
+    ) -> Result<Self> {
+        let block = kind.block_size();
+        if !width.is_multiple_of(block) || (block > 1 && !width.is_multiple_of(BLOCK)) {
+            return Err(Error::corrupt(format!(
+                "the tensor {name} has half a block"
+            )));
+        }
+        let mut rest = Rest {
+            name,
+            reader,
+            kind,
+            width,
+        };
+        let form = match kind {
+            GgmlDType::Q8_0 => Form::Eight(rest.packed::<32, 8>(rows)?),
+            GgmlDType::Q4_0 => Form::Four(rest.packed::<16, 4>(rows)?),
+            GgmlDType::F16 => Form::Half(rest.halves(rows)?),
+            GgmlDType::F32 | GgmlDType::BF16 => Form::Dense(rest.dense(rows)?),
+            _ => Form::Eight(rest.requantised(rows)?),
+        };
+        Ok(Self { rows, width, form })
+    }
+
+    /// Groups of eight rows; the last one may be padded.
+    pub(crate) fn groups(&self) -> usize {
+        self.rows.div_ceil(LANES)
+    }
+
+    /// Does it need activations as they are, not quantised?
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.form, Form::Dense(_) | Form::Half(_))
+    }
+
+    /// Bytes of its weights in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.form {
+            Form::Eight(packed) | Form::Four(packed) => {
+                size_of_val(packed.lines.as_slice()) + size_of_val(packed.scales.as_slice())
+            }
+            Form::Half(values) => size_of_val(values.as_slice()),
+            Form::Dense(values) => size_of_val(values.as_slice()),
+        }
+    }
+
+    /// Writes a row into `out`, which has its width.
+    pub(crate) fn look_up(&self, row: usize, out: &mut [f32]) {
+        let range = row * self.width..(row + 1) * self.width;
+        match &self.form {
+            Form::Dense(values) => out.copy_from_slice(&values[range]),
+            Form::Half(values) => {
+                for (out, bits) in out.iter_mut().zip(&values[range]) {
+                    *out = half::f16::from_bits(*bits).to_f32();
+                }
+            }
+            Form::Eight(packed) => packed.look_up::<8>(row, self.width, out),
+            Form::Four(packed) => packed.look_up::<4>(row, self.width, out),
+        }
+    }
+}
+
+/// What is left to read of a matrix.
+struct Rest<'a, R> {
+    name: &'a str,
+    reader: &'a mut R,
+    kind: GgmlDType,
+    width: usize,
+}
+
+impl<R: Read> Rest<'_, R> {
+    /// `BYTES` of weights in a block of a row, and the lines that eight of them become.
+    fn packed<const BYTES: usize, const LINES: usize>(&mut self, rows: usize) -> Result<Packed> {
+        let mut packed = Packed::zeros::<LINES>(rows, self.width);
+        let mut bytes = Vec::new();
+        for group in 0..rows.div_ceil(LANES) {
+            let present = LANES.min(rows - group * LANES);
+            self.rows(present, &mut bytes)?;
+            let blocks = bytes.chunks_exact(SCALE_BYTES + BYTES).enumerate();
+            for (index, block) in blocks {
+                let (lane, block_in_row) = (index / self.blocks(), index % self.blocks());
+                let (scale, weights) = block.split_at(SCALE_BYTES);
+                let scale = u16::from_le_bytes([scale[0], scale[1]]);
+                let place = group * self.blocks() + block_in_row;
+                packed.put::<LINES>(place, lane, scale, weights);
+            }
+        }
+        self.finite(packed)
+    }
+
+    /// Kinds that no kernel reads become 8 bits: they are coarser themselves, so the rounding hardly
+    /// shows, and it is faster than to unpack them for every token.
+    fn requantised(&mut self, rows: usize) -> Result<Packed> {
+        let mut packed = Packed::zeros::<8>(rows, self.width);
+        for group in 0..rows.div_ceil(LANES) {
+            let values = self.floats(LANES.min(rows - group * LANES))?;
+            for (index, block) in values.chunks_exact(BLOCK).enumerate() {
+                let (lane, block_in_row) = (index / self.blocks(), index % self.blocks());
+                let (scale, weights) = rounded(block);
+                let place = group * self.blocks() + block_in_row;
+                packed.put::<8>(place, lane, scale, &weights);
+            }
+        }
+        self.finite(packed)
+    }
+
+    fn halves(&mut self, rows: usize) -> Result<Vec<u16>> {
+        let mut bytes = Vec::new();
+        let mut halves = Vec::with_capacity(rows * self.width);
+        for _ in 0..rows {
+            self.rows(1, &mut bytes)?;
+            let pairs = bytes.as_chunks().0.iter();
+            halves.extend(pairs.map(|pair| u16::from_le_bytes(*pair)));
+        }
+        if halves.iter().any(|bits| bits & NOT_FINITE == NOT_FINITE) {
+            return Err(self.not_finite());
+        }
+        Ok(halves)
+    }
+
+    fn dense(&mut self, rows: usize) -> Result<Vec<f32>> {
+        let mut values = Vec::with_capacity(rows * self.width);
+        for first in (0..rows).step_by(ROWS_TOGETHER) {
+            values.extend(self.floats(ROWS_TOGETHER.min(rows - first))?);
+        }
+        Ok(values)
+    }
+
+    /// The weights of rows of any kind, as candle understands them.
+    fn floats(&mut self, rows: usize) -> Result<Vec<f32>> {
+        let mut bytes = Vec::new();
+        self.rows(rows, &mut bytes)?;
+        let storage = QStorage::from_data(bytes.into(), &Device::Cpu, self.kind)?;
+        let tensor = QTensor::new(storage, (rows, self.width))?.dequantize(&Device::Cpu)?;
+        let values: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
+        if values.iter().all(|value| value.is_finite()) {
+            return Ok(values);
+        }
+        Err(self.not_finite())
+    }
+
+    fn blocks(&self) -> usize {
+        self.width / BLOCK
+    }
+
+    /// Reads the bytes of the next rows.
+    fn rows(&mut self, count: usize, bytes: &mut Vec<u8>) -> Result<()> {
+        let size = self.width / self.kind.block_size() * self.kind.type_size();
+        bytes.resize(count * size, 0);
+        let read = self.reader.read_exact(bytes);
+        read.map_err(|error| Error::corrupt(format!("the tensor {}: {error}", self.name)))
+    }
+
+    fn finite(&self, packed: Packed) -> Result<Packed> {
+        let broken = |scale: &u16| scale & NOT_FINITE == NOT_FINITE;
+        if packed.scales.as_flattened().iter().any(broken) {
+            return Err(self.not_finite());
+        }
+        Ok(packed)
+    }
+
+    fn not_finite(&self) -> Error {
+        let name = self.name;
+        Error::corrupt(format!("the tensor {name} has a number that is not finite"))
+    }
+}
+
+/// A block as bytes with a scale, the largest being 127.
+fn rounded(block: &[f32]) -> (u16, [u8; BLOCK]) {
+    let largest = block.iter().fold(0f32, |largest, x| largest.max(x.abs()));
+    let scale = half::f16::from_f32(largest / SIZE_MAX);
+    let inverse = if scale.to_f32() > 0.0 {
+        1.0 / scale.to_f32()
+    } else {
+        0.0
+    };
+    let mut bytes = [0; BLOCK];
+    for (byte, x) in bytes.iter_mut().zip(block) {
+        #[expect(clippy::cast_possible_truncation, reason = "it is at most 127")]
+        let whole = (x * inverse).round().clamp(-SIZE_MAX, SIZE_MAX) as i8;
+        *byte = whole.cast_unsigned();
+    }
+    (scale.to_bits(), bytes)
+}
+
+impl Packed {
+    fn zeros<const LINES: usize>(rows: usize, width: usize) -> Self {
+        let blocks = rows.div_ceil(LANES) * (width / BLOCK);
+        Self {
+            lines: vec![Line([0; 32]); blocks * LINES],
+            scales: vec![[0; LANES]; blocks],
+        }
+    }
+
+    /// Writes a block of a row between those of the seven other rows.
+    fn put<const LINES: usize>(&mut self, place: usize, lane: usize, scale: u16, weights: &[u8]) {
+        self.scales[place][lane] = scale;
+        let lines = &mut self.lines[place * LINES..(place + 1) * LINES];
+        for (line, four) in lines.iter_mut().zip(weights.as_chunks::<4>().0) {
+            line.0.as_chunks_mut().0[lane] = *four;
+        }
+    }
+
+    fn look_up<const LINES: usize>(&self, row: usize, width: usize, out: &mut [f32]) {
+        let (group, lane) = (row / LANES, row % LANES);
+        let first = group * (width / BLOCK);
+        for (block, out) in out.chunks_exact_mut(BLOCK).enumerate() {
+            let index = first + block;
+            let scale = half::f16::from_bits(self.scales[index][lane]).to_f32();
+            let lines = &self.lines[index * LINES..(index + 1) * LINES];
+            let bytes = lines
+                .iter()
+                .flat_map(|line| &line.0[lane * 4..lane * 4 + 4]);
+            for (column, byte) in bytes.enumerate() {
+                if LINES == 8 {
+                    out[column] = scale * f32::from(byte.cast_signed());
+                } else {
+                    let nibble = |bits: u8| f32::from(bits.cast_signed() - 8);
+                    out[column] = scale * nibble(byte & 15);
+                    out[column + BLOCK / 2] = scale * nibble(byte >> 4);
+                }
+            }
+        }
+    }
+}
