@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use crate::{ctx::Ctx, held::Held, run::Stop};
 
-/// How often leases are renewed. A third of [`Lease::HEARTBEAT`] would do for the leases; a client that
+/// How often leases are renewed. A third of [`Lease::DURATION`] would do for the leases; a client that
 /// cancels should not wait longer than this for its task to stop.
 const PERIOD: Duration = Duration::from_secs(1);
 /// Nothing is asked while all that runs is younger than this: what is short ends by itself.
