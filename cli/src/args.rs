@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use platform::telemetry::{self, LogArgs};
 
+#[cfg(unix)]
+use crate::chaos;
 use crate::{course, dev, migrate, model};
 use api::role::ApiArgs;
 use worker::role::WorkerArgs;
@@ -30,6 +32,9 @@ enum Command {
     Api(Box<ApiArgs>),
     /// Run tasks as one process of a fleet, over PostgreSQL and Redis.
     Worker(Box<WorkerArgs>),
+    /// Break a private fleet at random, and prove that nothing was lost.
+    #[cfg(unix)]
+    Chaos(chaos::ChaosArgs),
     /// Bring the database to this release.
     Migrate(migrate::MigrateArgs),
     /// Print the OpenAPI document of the API.
@@ -45,6 +50,8 @@ impl Command {
     fn log_filter(&self) -> &'static str {
         match self {
             Self::Dev(_) | Self::Api(_) | Self::Worker(_) => "info",
+            #[cfg(unix)]
+            Self::Chaos(_) => "warn,lyo::chaos=info",
             _ => "error",
         }
     }
@@ -69,6 +76,8 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Dev(args) => return dev::run(&args).await,
         Command::Api(args) => api::role::run(&args).await?,
         Command::Worker(args) => worker::role::run(&args).await?,
+        #[cfg(unix)]
+        Command::Chaos(args) => return chaos::run(&args).await,
         Command::Migrate(args) => migrate::run(&args).await?,
         Command::Openapi => println!("{}", api::spec()),
         Command::Model(command) => model::run(command).await?,

@@ -3,6 +3,8 @@
 //! It is a library too, so that tests run the very system that `lyo dev` runs.
 
 mod args;
+#[cfg(unix)]
+mod chaos;
 mod client;
 pub mod config;
 mod course;

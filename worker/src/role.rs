@@ -89,9 +89,10 @@ pub async fn run(args: &WorkerArgs) -> anyhow::Result<()> {
         model: Models::lazy(model, health.clone()),
         health: health.clone(),
     };
+    // A name of its own for each start: the heartbeat keeps alive what runs under it.
+    let name = format!("worker-{}", Uuid::now_v7().simple());
     let config = WorkerConfig {
-        // A name of its own for each start: the heartbeat keeps alive what runs under it.
-        name: format!("worker-{}", Uuid::now_v7().simple()),
+        name: name.clone(),
         queues,
         concurrency: args.concurrency.concurrency.into(),
         grace: Duration::from_secs(args.grace),
@@ -99,6 +100,6 @@ pub async fn run(args: &WorkerArgs) -> anyhow::Result<()> {
     process.part(probe::serve(db, health, listener, stop.clone()));
     process.part(crate::run(config, ctx, stop));
     // Whoever started it may have stopped listening: that is no reason to stop working.
-    let _ = writeln!(stdout(), "The worker answers probes on http://{address}");
+    let _ = writeln!(stdout(), "{name} answers probes on http://{address}");
     process.run().await
 }

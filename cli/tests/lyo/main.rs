@@ -1,5 +1,6 @@
 //! The real `lyo` binary, run as people run it.
 
+mod chaos;
 mod course;
 mod kill_9;
 mod process;

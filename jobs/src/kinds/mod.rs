@@ -2,10 +2,12 @@
 
 mod generate_course;
 mod noop;
+mod poison;
 mod write_lesson;
 
 pub use generate_course::GenerateCourse;
 pub use noop::Noop;
+pub use poison::Poison;
 pub use write_lesson::WriteLesson;
 
 use crate::job::Definition;
@@ -15,6 +17,7 @@ pub const ALL: &[Definition] = &[
     Definition::of::<GenerateCourse>(),
     Definition::of::<WriteLesson>(),
     Definition::of::<Noop>(),
+    Definition::of::<Poison>(),
 ];
 
 /// The definition of a kind, if there is one.

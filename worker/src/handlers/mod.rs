@@ -2,6 +2,7 @@
 
 mod generate_course;
 mod noop;
+mod poison;
 mod write_lesson;
 
 use std::future::Future;
@@ -9,7 +10,7 @@ use std::future::Future;
 use futures_util::future::BoxFuture;
 use jobs::{
     Job,
-    kinds::{GenerateCourse, Noop, WriteLesson},
+    kinds::{GenerateCourse, Noop, Poison, WriteLesson},
 };
 
 use crate::{
@@ -23,6 +24,7 @@ pub(crate) const ALL: &[Handler] = &[
     Handler::of::<GenerateCourse>(),
     Handler::of::<WriteLesson>(),
     Handler::of::<Noop>(),
+    Handler::of::<Poison>(),
 ];
 
 /// Does the work of a job.
