@@ -27,8 +27,16 @@ const NUDGE_PAUSE: Duration = Duration::from_millis(5);
 /// The next round is no sooner, whatever is due.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 
-/// How far each queue was fed.
-type Feeds = HashMap<Queue, Feed>;
+/// What is not about rings is done no more often: while much is done, nudges are many.
+const CHORES_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a relay remembers from round to round.
+#[derive(Debug, Default)]
+struct Memory {
+    feeds: HashMap<Queue, Feed>,
+    /// When the chores were last done.
+    chores_at: Option<Instant>,
+}
 
 /// How far a queue was fed.
 #[derive(Debug, Default)]
@@ -42,10 +50,10 @@ struct Feed {
 impl Feed {
     /// How many rings should be outstanding, judged by how fast they went since the last time.
     fn wanted(&self, depth: Depth, outstanding: usize) -> usize {
-        let (taken, time) = self.left.map_or((0, PERIOD), |(at, before)| {
-            (before.saturating_sub(outstanding), at.elapsed())
-        });
-        depth.wanted(taken, time)
+        let (before, time) = self
+            .left
+            .map_or((0, PERIOD), |(at, before)| (before, at.elapsed()));
+        depth.wanted(before, outstanding, time)
     }
 }
 
@@ -56,10 +64,10 @@ pub async fn run(db: Db, bell: Bell, stop: CancellationToken) {
 }
 
 async fn rounds(db: &Db, bell: &Bell, stop: &CancellationToken) {
-    let mut feeds = Feeds::default();
+    let mut memory = Memory::default();
     let mut failures = 0;
     while !stop.is_cancelled() {
-        let pause = match round(db, bell, &mut feeds).await {
+        let pause = match round(db, bell, &mut memory).await {
             Ok(next_due) => {
                 failures = 0;
                 until(next_due, db.now())
@@ -77,9 +85,34 @@ async fn rounds(db: &Db, bell: &Bell, stop: &CancellationToken) {
     }
 }
 
-/// Takes back, rings, and answers when the next task becomes due.
-async fn round(db: &Db, bell: &Bell, feeds: &mut Feeds) -> Result<Option<DateTime<Utc>>> {
+/// Rings, does the chores unless they were just done, and answers when there is something to do next.
+async fn round(db: &Db, bell: &Bell, memory: &mut Memory) -> Result<Option<DateTime<Utc>>> {
     let now = db.now();
+    let tidy = memory
+        .chores_at
+        .is_some_and(|at| at.elapsed() < CHORES_PAUSE);
+    if !tidy {
+        chores(db, bell, now).await?;
+        memory.chores_at = Some(Instant::now());
+    }
+    for queue in Queue::ALL {
+        ring(
+            db,
+            bell,
+            *queue,
+            memory.feeds.entry(*queue).or_default(),
+            now,
+        )
+        .await?;
+    }
+    if tidy {
+        return Ok(Some(now + CHORES_PAUSE));
+    }
+    store::next_due(&mut db.conn().await?, now).await
+}
+
+/// Takes back what silent workers held, and fires schedules.
+async fn chores(db: &Db, bell: &Bell, now: DateTime<Utc>) -> Result<()> {
     let reaped = store::reap(db, now, REAP_MAX).await?;
     for changed in reaped.changes() {
         info!(
@@ -98,10 +131,7 @@ async fn round(db: &Db, bell: &Bell, feeds: &mut Feeds) -> Result<Option<DateTim
     for task in &fired {
         bell.tell(task, now);
     }
-    for queue in Queue::ALL {
-        ring(db, bell, *queue, feeds.entry(*queue).or_default(), now).await?;
-    }
-    store::next_due(&mut db.conn().await?, now).await
+    Ok(())
 }
 
 /// Rings for what nobody started, as far as rings are wanted.

@@ -7,7 +7,7 @@ use super::OUTSTANDING_MAX;
 use crate::job::Queue;
 
 /// The relay rings for so much work in advance: a few of its rounds.
-const AHEAD: Duration = Duration::from_millis(100);
+const AHEAD: Duration = Duration::from_millis(50);
 
 /// The bounds of one queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +33,11 @@ impl Depth {
         }
     }
 
-    /// How many should be outstanding where `taken` were taken in this time.
-    pub(crate) fn wanted(self, taken: usize, time: Duration) -> usize {
+    /// How many should be outstanding where so many of those `before` were left after this time.
+    pub(crate) fn wanted(self, before: usize, left: usize, time: Duration) -> usize {
+        let taken = before.saturating_sub(left);
+        // Where none is left, somebody may have waited, and nobody knows how much would have been taken.
+        let least = if left == 0 { before * 2 } else { 0 };
         let share = AHEAD.as_secs_f64() / time.as_secs_f64().max(0.001);
         #[expect(
             clippy::cast_precision_loss,
@@ -43,7 +46,7 @@ impl Depth {
             reason = "a number of hundreds, bounded below"
         )]
         let ahead = (taken as f64 * share) as usize;
-        ahead.clamp(self.min, OUTSTANDING_MAX)
+        ahead.max(least).clamp(self.min, OUTSTANDING_MAX)
     }
 }
 
@@ -56,11 +59,11 @@ mod tests {
         let (quick, slow) = (Depth::of(Queue::Default), Depth::of(Queue::Generation));
         let second = Duration::from_secs(1);
 
-        assert_eq!(quick.wanted(0, second), 64);
-        assert_eq!(quick.wanted(64, second / 40), 256);
-        assert_eq!(quick.wanted(2_000, second), 200);
-        assert_eq!(quick.wanted(100_000, Duration::ZERO), OUTSTANDING_MAX);
-        assert_eq!(slow.wanted(1, second * 10), 4);
-        assert_eq!(slow.wanted(100, second), 10);
+        assert_eq!(quick.wanted(0, 0, second), 64);
+        assert_eq!(quick.wanted(128, 64, second / 40), 128);
+        assert_eq!(quick.wanted(200, 0, second), 400);
+        assert_eq!(quick.wanted(100_000, 1, Duration::ZERO), OUTSTANDING_MAX);
+        assert_eq!(slow.wanted(2, 1, second * 10), 4);
+        assert_eq!(slow.wanted(201, 1, second), 10);
     }
 }
