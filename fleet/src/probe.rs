@@ -1,4 +1,5 @@
-//! The health of a process that serves nothing else over HTTP: `/healthz` and `/readyz`.
+//! What a process that serves nothing else tells over HTTP: its health at `/healthz` and `/readyz`, and
+//! what it has counted at `/metrics`.
 
 use std::collections::BTreeMap;
 
@@ -31,9 +32,11 @@ pub async fn serve(
     listener: TcpListener,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    platform::metrics::install()?;
     let routes = Route::new()
         .at("/healthz", get(alive))
         .at("/readyz", get(ready))
+        .at("/metrics", get(counted))
         .data(Probed { db, health });
     Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?)
         .run_with_graceful_shutdown(routes, stop.cancelled_owned(), None)
@@ -44,6 +47,14 @@ pub async fn serve(
 #[handler]
 fn alive() -> Response {
     Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")})).into_response()
+}
+
+#[handler]
+fn counted() -> Response {
+    match platform::metrics::render() {
+        Ok(text) => text.with_content_type("text/plain").into_response(),
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
 }
 
 #[handler]

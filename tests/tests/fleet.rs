@@ -104,6 +104,7 @@ async fn tasks_are_accepted_without_redis_and_done_when_it_is_back() -> TestResu
         .await?;
     let probe = Http::new(&[app.fleet()?.workers[0].base.clone()])?;
     until_ready(&probe, StatusCode::OK).await?;
+    assert_eq!(probe.get("/metrics").await?.status, StatusCode::OK);
     app.fleet()?.redis.kill().await?;
 
     let mut ids = Vec::new();
