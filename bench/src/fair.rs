@@ -84,16 +84,16 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         watches: false,
     };
     let bell = Bell::redis(&options)?;
-    let _worker = Process::start(&args.worker)?;
     let fair = Fair { args, db, bell };
-    fair.few_beside_many().await?;
     fair.evenly().await?;
+    fair.few_beside_many().await?;
     fair.bell.close().await;
     Ok(())
 }
 
 impl Fair<'_> {
     async fn few_beside_many(&self) -> Result<()> {
+        let _worker = Process::start(&self.args.worker)?;
         // Once for nothing: connections are opened and statements prepared.
         self.few().await?;
         let (mut alone, mut beside) = (Waits::default(), Waits::default());
@@ -131,7 +131,9 @@ impl Fair<'_> {
         for number in 0..self.args.owners {
             self.submit(owner(100 + number), self.args.each).await?;
         }
+        let worker = Process::start(&self.args.worker)?;
         self.until_empty().await?;
+        drop(worker);
         let ended = sql!(
             self.db.conn().await?,
             fetch_all(OwnerId,),
@@ -147,8 +149,8 @@ impl Fair<'_> {
         let squares: f64 = shares.values().map(|share| share * share).sum();
         let owners = f64::from(u32::try_from(self.args.owners)?);
         println!(
-            "- {} owners with {} tasks each, stored one owner after the other: Jain's index {:.3} when \
-             half was done.",
+            "- {} owners with {} tasks each, stored one owner after the other before a worker began: Jain's \
+             index {:.3} when half was done.",
             self.args.owners,
             self.args.each,
             sum * sum / (owners * squares),

@@ -14,16 +14,30 @@ use crate::http::Address;
 /// How long a system may take to start.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A process in a shell of its own; killed when it is dropped.
+/// A process and those that it starts; all are killed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Servers of several processes leave the others behind when only the first is killed.
+        if let Some(id) = self.0.id() {
+            let group = format!("-{id}");
+            let _ = std::process::Command::new("kill")
+                .args(["-KILL", "--", &group])
+                .status();
+        }
+    }
+}
 
 impl Process {
     /// Runs a command in the background. `exec` makes the shell the command itself.
     pub(crate) fn start(command: &str) -> Result<Self> {
         let child = Command::new("bash")
             .args(["-c", &format!("exec {command}")])
+            .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot run {command}"))?;

@@ -1,7 +1,6 @@
 //! Tasks submitted under load, while a worker ends them.
 
 use std::{
-    process,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,6 +8,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::{
     System,
@@ -50,13 +50,13 @@ pub(crate) async fn submit(
     more: &str,
 ) -> Result<(Load, Arc<Vec<String>>)> {
     let each = count / system.connections;
-    let more = more.to_owned();
+    let (more, batch) = (more.to_owned(), Uuid::now_v7().simple().to_string());
     let (load, ids) = load::run(address, system.connections, |number, mut connection| {
-        let more = more.clone();
+        let (more, batch) = (more.clone(), batch.clone());
         async move {
             let mut ids = Vec::with_capacity(each);
             for n in 0..each {
-                ids.push(one(&mut connection, number * each + n, &more).await?);
+                ids.push(one(&mut connection, &batch, number * each + n, &more).await?);
             }
             Ok((each, ids))
         }
@@ -65,8 +65,8 @@ pub(crate) async fn submit(
     Ok((load, Arc::new(ids.into_iter().flatten().collect())))
 }
 
-async fn one(connection: &mut Connection, n: usize, more: &str) -> Result<String> {
-    let key = format!("Idempotency-Key: {}-{more}-{n}\r\n", process::id()).replace(['"', '\\'], "");
+async fn one(connection: &mut Connection, batch: &str, n: usize, more: &str) -> Result<String> {
+    let key = format!("Idempotency-Key: {batch}-{n}\r\n");
     let body = format!("{{\"kind\":\"noop\",\"payload\":{{\"n\":{n}}}{more}}}");
     let answer = connection.post("/v1/tasks", &key, &body).await?;
     let text = String::from_utf8_lossy(answer.body);
