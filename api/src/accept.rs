@@ -31,11 +31,13 @@ fn produced(path: &str) -> &'static [&'static str] {
         &["text/event-stream"]
     } else if path.ends_with("/export") {
         &["text/markdown", JSON]
+    } else if path.ends_with("/preview") {
+        &[HTML, "text/plain"]
     } else if path.starts_with("/problems/") {
         &[HTML, JSON]
     } else if path == "/metrics" {
         &["text/plain"]
-    } else if path == "/docs" {
+    } else if path == "/docs" || path.ends_with("/unsubscribe") {
         &[HTML]
     } else {
         &[JSON]

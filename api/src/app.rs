@@ -17,7 +17,7 @@ use crate::{
     outage::Outage,
     problem::Problem,
     reads::Reads,
-    routes::{self, metrics::Looked},
+    routes::{self, metrics::Looked, webhooks::WebhookKey},
     submissions::{self, Item, Stored, Submissions},
 };
 
@@ -36,6 +36,8 @@ pub struct App {
     pub timeouts: Timeouts,
     /// Who may operate the system.
     pub operators: Operators,
+    /// Proves that events come from `SendGrid`; none are taken without it.
+    pub sendgrid_key: Option<WebhookKey>,
     submissions: Submissions,
     pub(crate) reads: Reads,
     pub(crate) looked: Looked,
@@ -54,6 +56,7 @@ impl App {
             stop: CancellationToken::new(),
             timeouts: Timeouts::default(),
             operators: Operators::default(),
+            sendgrid_key: None,
             looked: Looked::default(),
             outage: Outage::default(),
         }

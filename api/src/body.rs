@@ -2,6 +2,7 @@
 
 use std::{fmt, marker::PhantomData};
 
+use bytes::Bytes;
 use poem::{Request, RequestBody};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
@@ -23,7 +24,7 @@ use crate::{
     app::App,
     codes,
     json::{reference, register},
-    limits::{BODY_BYTES_MAX, BODY_TIMEOUT, JSON_DEPTH_MAX},
+    limits::{BODY_BYTES_MAX, BODY_TIMEOUT, JSON_DEPTH_MAX, WEBHOOK_BYTES_MAX},
     problem::Problem,
 };
 
@@ -51,14 +52,7 @@ where
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        Some(MetaRequest {
-            description: None,
-            content: vec![MetaMediaType {
-                content_type: "application/json",
-                schema: reference::<T>(),
-            }],
-            required: true,
-        })
+        Some(request_meta::<T>())
     }
 
     async fn from_request(
@@ -66,19 +60,71 @@ where
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        check_content_type(request.content_type())?;
-        let reading = body.take()?.into_bytes_limit(BYTES_MAX);
-        let patience = request
-            .data::<App>()
-            .map_or(BODY_TIMEOUT, |app| app.timeouts.body);
-        let bytes = timeout(patience, reading)
-            .await
-            .map_err(|_| Problem::new(&codes::BODY_TIMEOUT, codes::BODY_TIMEOUT.meaning))??;
+        let bytes = read(request, body, BYTES_MAX).await?;
         Ok(Self {
             value: parse(&bytes)?,
             fingerprint: fingerprint(&bytes),
         })
     }
+}
+
+/// The bytes of a JSON body as they came, for those who check a signature over them; it is said to
+/// be a `T`.
+#[derive(Debug)]
+pub(crate) struct Raw<T> {
+    pub(crate) bytes: Bytes,
+    described: PhantomData<fn() -> T>,
+}
+
+impl<'a, T: JsonSchema> ApiExtractor<'a> for Raw<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    const PARAM_IS_REQUIRED: bool = true;
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        register::<T>(registry, SchemaSettings::openapi3());
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(request_meta::<T>())
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        Ok(Self {
+            bytes: read(request, body, WEBHOOK_BYTES_MAX).await?,
+            described: PhantomData,
+        })
+    }
+}
+
+fn request_meta<T: JsonSchema>() -> MetaRequest {
+    MetaRequest {
+        description: None,
+        content: vec![MetaMediaType {
+            content_type: "application/json",
+            schema: reference::<T>(),
+        }],
+        required: true,
+    }
+}
+
+/// The bytes of a body that is declared as JSON.
+async fn read(request: &Request, body: &mut RequestBody, bytes_max: usize) -> poem::Result<Bytes> {
+    check_content_type(request.content_type())?;
+    let reading = body.take()?.into_bytes_limit(bytes_max);
+    let patience = request
+        .data::<App>()
+        .map_or(BODY_TIMEOUT, |app| app.timeouts.body);
+    let bytes = timeout(patience, reading)
+        .await
+        .map_err(|_| Problem::new(&codes::BODY_TIMEOUT, codes::BODY_TIMEOUT.meaning))??;
+    Ok(bytes)
 }
 
 /// The SHA-256 of a body, in hexadecimal.

@@ -84,6 +84,10 @@ codes! {
         "The idempotency key is not valid",
         "`Idempotency-Key` is empty, longer than 255 characters, or has characters outside printable ASCII.",
         "Send one fresh random value for each intent, for example a UUID.";
+    IDEMPOTENCY_KEY_REQUIRED: "idempotency_key_required", 400, Scope::Operations(&["send_email"]),
+        "The idempotency key is missing",
+        "The operation has an effect that cannot be taken back, so it is not done without an `Idempotency-Key`.",
+        "Send one fresh random value for each intent, for example a UUID, and the same one when you repeat the request.";
     OPERATOR_TOKEN_REQUIRED: "operator_token_required", 401, Scope::Operations(OPERATED),
         "Only operators may do this",
         "`Authorization: Bearer TOKEN` is missing, or has another token than `LYO_OPERATOR_TOKEN`.",
@@ -92,6 +96,10 @@ codes! {
         "Nobody may do this",
         "The system was started without `LYO_OPERATOR_TOKEN`, so it has no operators.",
         "Set `LYO_OPERATOR_TOKEN` where the API runs, and send it as a bearer token.";
+    SIGNATURE_INVALID: "signature_invalid", 403, Scope::Operations(&["receive_sendgrid_events"]),
+        "The signature is not valid",
+        "The signature is missing, is not that of the service for this body, or is older than ten minutes. Or the key of the service is not configured.",
+        "Give the API the verification key that the service shows: `SENDGRID_WEBHOOK_KEY`.";
     ORIGIN_NOT_ALLOWED: "origin_not_allowed", 403, Scope::Every,
         "The request comes from another site",
         "A browser sent the request for a page of another origin.",
@@ -100,6 +108,10 @@ codes! {
         "There is nothing with this id",
         "What the path names does not exist, was deleted, or belongs to somebody else.",
         "Check the id. A course that was deleted stays deleted.";
+    LINK_INVALID: "link_invalid", 404, Scope::Operations(&["show_unsubscribe", "unsubscribe"]),
+        "The link is not valid",
+        "The link is not one that was sent, or is too old.",
+        "Use the link of a newer mail.";
     NO_SUCH_PATH: "no_such_path", 404, Scope::Nowhere,
         "There is nothing at this path",
         "The API has no operation at this path.",
@@ -138,7 +150,7 @@ codes! {
         "Read it again, decide again, and send the ETag that you then got.";
     BODY_TOO_LARGE: "body_too_large", 413, Scope::Bodies,
         "The body is too large",
-        "The body has more bytes than the operation reads: 64 KiB, or 1 MiB for a batch.",
+        "The body has more bytes than the operation reads: 64 KiB, or 1 MiB for a batch and for events.",
         "Send less at once.";
     UNSUPPORTED_MEDIA_TYPE: "unsupported_media_type", 415, Scope::Bodies,
         "The body is not declared as JSON",
@@ -160,7 +172,7 @@ codes! {
         "Something went wrong on our side",
         "The server met a condition that it does not know how to handle. The log has the reason under the same `request_id`.",
         "Try again. If it happens again, report the `request_id`.";
-    QUEUE_DRAINING: "queue_draining", 503, Scope::Operations(&["submit_task", "submit_tasks", "create_course"]),
+    QUEUE_DRAINING: "queue_draining", 503, Scope::Operations(&["submit_task", "submit_tasks", "create_course", "send_email"]),
         "The queue takes no new tasks",
         "An operator drains the queue: it finishes what it has.",
         "Try again after `Retry-After`, with the same `Idempotency-Key`.";
@@ -216,6 +228,18 @@ codes! {
         "The result could not be stored",
         "The database refused what the attempt had made.",
         "Report it: trying again does not help.";
+    EMAIL_REFUSED: "email_refused", 500, Scope::Tasks,
+        "The mail was refused",
+        "The mail provider does not take this mail, or takes none from this account.",
+        "`detail` says what the provider said. Retrying the task is safe: the mail was not sent.";
+    EMAIL_UNAVAILABLE: "email_unavailable", 500, Scope::Tasks,
+        "The mail provider cannot be reached",
+        "The mail provider is away or busy. The task tries again; the mail was not sent.",
+        "Retry the task when the provider is back.";
+    EMAIL_UNKNOWN: "email_unknown", 500, Scope::Tasks,
+        "Nobody knows whether the mail was sent",
+        "The connection or the worker broke off after the provider was asked, and the provider has not told since. The mail is not sent again.",
+        "Look at the mail: its status changes if the provider tells later. To rather send it twice than not at all, ask for a new mail.";
     ASKED_TO_FAIL: "asked_to_fail", 500, Scope::Tasks,
         "The task was asked to fail",
         "The payload of the diagnostic kind said so.",
@@ -236,6 +260,7 @@ pub const KEYED: &[&str] = &[
     "create_schedule",
     "cancel_tasks",
     "retry_tasks",
+    "send_email",
 ];
 
 /// The operations that only operators may do.

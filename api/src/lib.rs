@@ -33,4 +33,5 @@ mod submissions;
 pub use app::{App, build, build_with};
 pub use openapi::spec;
 pub use operator::{OperatorArgs, Operators};
+pub use routes::webhooks::{KeyError, WebhookArgs, WebhookKey};
 pub use serve::{ApiConfig, serve};

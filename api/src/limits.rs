@@ -16,6 +16,11 @@ pub const BULK_MAX: u32 = 1_000;
 
 /// The longest name of a schedule, in characters.
 pub const SCHEDULE_NAME_MAX: usize = 200;
+/// The largest delivery of events by another service: `SendGrid` gathers up to 768 KiB.
+pub const WEBHOOK_BYTES_MAX: usize = 1024 * 1024;
+
+/// Events that are written down in one transaction at most.
+pub const EVENTS_AT_ONCE_MAX: usize = 100;
 
 /// How deep arrays and objects of a request body may nest.
 pub const JSON_DEPTH_MAX: usize = 32;

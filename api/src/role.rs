@@ -7,7 +7,7 @@ use clap::Args;
 use fleet::{FleetArgs, Process, Role, check, config::ListenArgs};
 use tokio::net::TcpListener;
 
-use crate::{ApiConfig, App, OperatorArgs, Operators, serve, serve::check_address};
+use crate::{ApiConfig, App, OperatorArgs, Operators, WebhookArgs, serve, serve::check_address};
 
 /// What an API of a fleet needs to know.
 #[derive(Clone, Debug, Args)]
@@ -21,6 +21,9 @@ pub struct ApiArgs {
 
     #[command(flatten)]
     operator: OperatorArgs,
+
+    #[command(flatten)]
+    webhooks: WebhookArgs,
 }
 
 /// Answers requests until it is asked to stop.
@@ -46,6 +49,8 @@ pub async fn run(args: &ApiArgs) -> anyhow::Result<()> {
         process.health.clone(),
     );
     app.operators = args.operator.operators(Operators::Nobody);
+    app.sendgrid_key
+        .clone_from(&args.webhooks.sendgrid_webhook_key);
     let stop = process.stop.clone();
     process.part(serve(app, ApiConfig::default(), listener, stop));
     // Whoever started it may have stopped listening: that is no reason to stop serving.

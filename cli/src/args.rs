@@ -7,7 +7,7 @@ use platform::telemetry::{self, LogArgs};
 
 #[cfg(unix)]
 use crate::chaos;
-use crate::{course, dev, migrate, model};
+use crate::{course, dev, email, migrate, model};
 use api::role::ApiArgs;
 use worker::role::WorkerArgs;
 
@@ -35,6 +35,9 @@ enum Command {
     /// Break a private fleet at random, and prove that nothing was lost.
     #[cfg(unix)]
     Chaos(chaos::ChaosArgs),
+    /// Look at the mail that lyo sends.
+    #[command(subcommand)]
+    Email(email::EmailCommand),
     /// Bring the database to this release.
     Migrate(migrate::MigrateArgs),
     /// Print the OpenAPI document of the API.
@@ -78,6 +81,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Worker(args) => worker::role::run(&args).await?,
         #[cfg(unix)]
         Command::Chaos(args) => return chaos::run(&args).await,
+        Command::Email(command) => email::run(&command)?,
         Command::Migrate(args) => migrate::run(&args).await?,
         Command::Openapi => println!("{}", api::spec()),
         Command::Model(command) => model::run(command).await?,

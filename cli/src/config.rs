@@ -1,10 +1,11 @@
 //! What an embedded system needs to know: data, database, model, worker.
 
-use api::OperatorArgs;
+use api::{OperatorArgs, WebhookArgs};
 use clap::Args;
 use platform::config::{DataArgs, DatabaseArgs};
 use worker::config::ConcurrencyArgs;
 pub use worker::config::ModelArgs;
+use worker::mailer::EmailArgs;
 
 /// Everything that an embedded system needs to know.
 #[derive(Clone, Debug, Args)]
@@ -25,7 +26,15 @@ pub struct SystemArgs {
     #[command(flatten)]
     pub worker: ConcurrencyArgs,
 
+    /// How mail leaves.
+    #[command(flatten)]
+    pub email: EmailArgs,
+
     /// Who may operate it.
     #[command(flatten)]
     pub operator: OperatorArgs,
+
+    /// Whose events it believes.
+    #[command(flatten)]
+    pub webhooks: WebhookArgs,
 }

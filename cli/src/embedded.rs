@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use uuid::Uuid;
-use worker::{Ctx, Models, WorkerConfig};
+use worker::{Ctx, Models, WorkerConfig, mailer::Mailer};
 
 use crate::config::SystemArgs;
 
@@ -52,11 +52,14 @@ impl Embedded {
         // Only this machine reaches an embedded system: without a token, whoever may run it may
         // operate it.
         app.operators = args.operator.operators(Operators::Everybody);
+        app.sendgrid_key
+            .clone_from(&args.webhooks.sendgrid_webhook_key);
         let model = Models::lazy(args.model.config(&data), health.clone());
         let ctx = Ctx {
             db: db.clone(),
             bell: bell.clone(),
             model,
+            mailer: Mailer::new(args.email.config(&data)?)?,
             health,
         };
         let worker = WorkerConfig {

@@ -10,6 +10,7 @@ pub mod config;
 mod course;
 mod dev;
 mod display;
+mod email;
 pub mod embedded;
 mod files;
 mod lock;

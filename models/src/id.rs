@@ -63,6 +63,10 @@ id!(
     LessonId
 );
 id!(
+    /// The id of a mail.
+    EmailId
+);
+id!(
     /// The id of whoever a row belongs to.
     OwnerId
 );

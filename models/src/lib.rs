@@ -7,11 +7,16 @@
 // The macros below name this crate the way other crates do.
 extern crate self as models;
 
+pub mod address;
 pub mod brief;
 mod clock;
+pub mod contacts;
 pub mod content;
 pub mod courses;
 pub mod db;
+pub mod effects;
+pub mod email_events;
+pub mod emails;
 pub mod error;
 pub mod export;
 pub mod id;
@@ -20,14 +25,20 @@ pub mod lessons;
 pub mod modules;
 mod outline;
 pub mod page;
+pub mod preferences;
+mod script;
 pub mod sql;
+pub mod suppressions;
+pub mod templates;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod tokens;
 pub mod word;
 
+pub use address::Address;
 pub use db::{Conn, Db, DbOptions, Tx};
 pub use error::{Error, Result};
-pub use id::{CourseId, LessonId, ModuleId, OwnerId, ScheduleId, TaskId};
+pub use id::{CourseId, EmailId, LessonId, ModuleId, OwnerId, ScheduleId, TaskId};
 pub use page::{Cursor, Limit, Page};
 
 /// For the expansion of this crate's macros in other crates.

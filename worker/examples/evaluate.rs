@@ -29,7 +29,7 @@ use models::{
 use platform::health::Health;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use worker::{Ctx, ModelConfig, Models, WorkerConfig};
+use worker::{Ctx, ModelConfig, Models, WorkerConfig, mailer::Mailer};
 
 const TOPICS: &str = include_str!("../../scripts/train_starter/held_out_topics.txt");
 /// The same seed for every course: the report can be repeated.
@@ -91,6 +91,8 @@ fn start(db: &Db, source: Source, cache: PathBuf, stop: &CancellationToken) -> B
         db: db.clone(),
         bell: bell.clone(),
         model,
+        // Only courses are written here.
+        mailer: Mailer::folder("unused".as_ref()),
         health,
     };
     let config = WorkerConfig {

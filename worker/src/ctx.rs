@@ -4,7 +4,7 @@ use jobs::bell::Bell;
 use models::Db;
 use platform::health::Health;
 
-use crate::loading::Models;
+use crate::{loading::Models, mailer::Mailer};
 
 /// The surroundings of a handler: a handle to share, cheap to clone.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub struct Ctx {
     pub bell: Bell,
     /// The language model, loaded when it is first needed.
     pub model: Models,
+    /// How mail leaves.
+    pub mailer: Mailer,
     /// Where the parts of this process say how they are.
     pub health: Health,
 }

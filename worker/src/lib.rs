@@ -13,6 +13,7 @@ mod handlers;
 mod heartbeat;
 mod held;
 mod loading;
+pub mod mailer;
 mod model;
 mod presence;
 pub mod role;

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::{
     Ctx, Models, WorkerConfig,
     config::{ConcurrencyArgs, ModelArgs},
+    mailer::{EmailArgs, Mailer},
 };
 
 /// What a worker of a fleet needs to know.
@@ -58,6 +59,9 @@ pub struct WorkerArgs {
 
     #[command(flatten)]
     model: ModelArgs,
+
+    #[command(flatten)]
+    email: EmailArgs,
 }
 
 /// Runs tasks until it is asked to stop, then drains.
@@ -82,11 +86,13 @@ pub async fn run(args: &WorkerArgs) -> anyhow::Result<()> {
         process.health.clone(),
         process.stop.clone(),
     );
-    let model = args.model.config(&args.data.folder()?);
+    let data = args.data.folder()?;
+    let model = args.model.config(&data);
     let ctx = Ctx {
         db: db.clone(),
         bell: process.bell.clone(),
         model: Models::lazy(model, health.clone()),
+        mailer: Mailer::new(args.email.config(&data)?)?,
         health: health.clone(),
     };
     // A name of its own for each start: the heartbeat keeps alive what runs under it.

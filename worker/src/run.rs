@@ -257,7 +257,7 @@ pub(crate) mod tests {
     use platform::health::Health;
 
     use super::*;
-    use crate::loading::Models;
+    use crate::{loading::Models, mailer::Mailer};
 
     /// The first attempt at a job, started.
     pub(crate) async fn started<J: Job>(
@@ -276,6 +276,7 @@ pub(crate) mod tests {
             db,
             bell: Bell::in_process(),
             model,
+            mailer: Mailer::folder("unused".as_ref()),
             health,
         };
         Ok(Run::new(task, ctx))

@@ -27,6 +27,9 @@ const DATABASE_PAUSE: Duration = Duration::from_millis(500);
 /// Tasks of a quick queue that run at the same time at least: they wait more than they compute, and
 /// while some are being started others are being ended.
 const QUICK_ROOM: usize = 256;
+/// Mails that are under way at the same time at least: twice as many as are handed over. More would
+/// only wait, and cost each of them an attempt when the process dies.
+const MAIL_ROOM: usize = 32;
 /// After the grace period an attempt has this long to put its task back.
 const RELEASE_TIME: Duration = Duration::from_secs(5);
 
@@ -38,8 +41,8 @@ pub struct WorkerConfig {
     pub name: String,
     /// The queues it serves.
     pub queues: Vec<Queue>,
-    /// Tasks of one queue that run at the same time, at least 1; of a quick queue at least 256, and
-    /// of the one that writes courses at least as many as the model has places.
+    /// Tasks of one queue that run at the same time, at least 1; of `default` at least 256, of `email`
+    /// at least 32, and of the one that writes courses at least as many as the model has places.
     pub concurrency: usize,
     /// How long running tasks may go on after the worker was asked to stop.
     pub grace: Duration,
@@ -95,7 +98,8 @@ fn room(queue: Queue, config: &WorkerConfig, ctx: &Ctx) -> usize {
     let least = match queue {
         Queue::Generation => ctx.model.places().unwrap_or(1),
         Queue::Media => 1,
-        Queue::Email | Queue::Default => QUICK_ROOM,
+        Queue::Email => MAIL_ROOM,
+        Queue::Default => QUICK_ROOM,
     };
     config.concurrency.max(least)
 }

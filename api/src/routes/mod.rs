@@ -2,12 +2,16 @@
 //! its comment the summary.
 
 pub(crate) mod admin;
+pub(crate) mod contact;
 pub(crate) mod courses;
+pub(crate) mod emails;
 pub(crate) mod health;
 pub(crate) mod metrics;
 pub(crate) mod problems;
 pub(crate) mod schedules;
 pub(crate) mod tasks;
+pub(crate) mod unsubscribe;
+pub(crate) mod webhooks;
 
 use poem_openapi::Tags;
 
@@ -25,6 +29,13 @@ pub(crate) type Api = (
     admin::tasks::AllTasks,
     admin::workers::Workers,
     metrics::Metrics,
+    (
+        emails::Emails,
+        emails::templates::Templates,
+        contact::Contacts,
+        unsubscribe::Unsubscribe,
+        webhooks::Webhooks,
+    ),
     health::Checks,
     problems::Problems,
 );
@@ -43,6 +54,13 @@ pub(crate) const API: Api = (
     admin::tasks::AllTasks,
     admin::workers::Workers,
     metrics::Metrics,
+    (
+        emails::Emails,
+        emails::templates::Templates,
+        contact::Contacts,
+        unsubscribe::Unsubscribe,
+        webhooks::Webhooks,
+    ),
     health::Checks,
     problems::Problems,
 );
@@ -58,6 +76,10 @@ pub(crate) enum Tag {
     Schedules,
     /// For operators: queues, workers and everybody's tasks.
     Admin,
+    /// Mail: what is sent to whom, and what became of it.
+    Emails,
+    /// What other services tell us.
+    Webhooks,
     /// Whether the service lives and can work.
     Health,
     /// What each problem code means, and what to do.

@@ -2,7 +2,9 @@
 //! these matter. One program, so that it is linked once.
 
 mod admin;
+mod contact;
 mod courses;
+mod emails;
 mod events;
 mod harness;
 mod headers;
@@ -11,5 +13,7 @@ mod openapi;
 mod problems;
 mod provoke;
 mod schedules;
+mod signer;
 mod sockets;
 mod tasks;
+mod webhooks;

@@ -69,6 +69,9 @@ pub(crate) async fn provoke(api: &Api, code: &str) -> TestResult<Answer> {
             api.send(Method::POST, "/v1/tasks", &headers, body.into())
                 .await
         }
+        "idempotency_key_required" | "signature_invalid" | "link_invalid" => {
+            provoke_by_mail(api, code, id).await
+        }
         "origin_not_allowed" => read("/v1/tasks", ("origin", "https://example.com")).await,
         "not_found" => read(NOBODY, id).await,
         "no_such_path" => read("/v1/nothing", id).await,
@@ -96,6 +99,22 @@ pub(crate) async fn provoke(api: &Api, code: &str) -> TestResult<Answer> {
         }
         "no_operator" => read("/v1/admin/queues", id).await,
         _ => provoke_by_state(api, code, id).await,
+    }
+}
+
+/// The problems of mail.
+async fn provoke_by_mail(api: &Api, code: &str, id: (&str, &str)) -> TestResult<Answer> {
+    match code {
+        "signature_invalid" => {
+            api.post_with("/v1/webhooks/sendgrid", &json!([]), &[id])
+                .await
+        }
+        "link_invalid" => api.get_with("/v1/unsubscribe?token=nonsense", &[id]).await,
+        _ => {
+            let body =
+                json!({"template": "welcome", "variables": {"name": "Ada"}, "to": "a@b.example"});
+            api.post_with("/v1/emails", &body, &[id]).await
+        }
     }
 }
 

@@ -2,5 +2,11 @@
 
 mod chaos;
 mod course;
+mod email;
 mod kill_9;
 mod process;
+// The fakes of the crates that talk to them.
+#[path = "../../../worker/tests/stories/sendgrid.rs"]
+mod sendgrid;
+#[path = "../../../api/tests/http/signer.rs"]
+mod signer;

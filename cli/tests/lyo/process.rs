@@ -24,6 +24,7 @@ pub(crate) fn lyo(data: &Path) -> Command {
         "DATABASE_URL",
         "HOST",
         "PORT",
+        "LYO_EMAIL",
         "LYO_MODEL",
         "LYO_SERVER",
         "LYO_LOG",
@@ -47,7 +48,11 @@ pub(crate) struct Dev {
 impl Dev {
     /// Starts `lyo dev` on any free port and waits for its first line.
     pub(crate) async fn start(data: &Path) -> anyhow::Result<Self> {
-        let mut command = lyo(data);
+        Self::start_as(lyo(data)).await
+    }
+
+    /// The same for a command that was told more.
+    pub(crate) async fn start_as(mut command: Command) -> anyhow::Result<Self> {
         command.args(["dev", "--port", "0"]).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let output = child.stdout.take().context("the output is piped")?;
@@ -66,6 +71,11 @@ impl Dev {
             _output: output,
             http,
         })
+    }
+
+    /// The number of the process while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Ends the process as nothing can prevent: SIGKILL.

@@ -3,11 +3,13 @@
 mod generate_course;
 mod noop;
 mod poison;
+mod send_email;
 mod write_lesson;
 
 pub use generate_course::GenerateCourse;
 pub use noop::Noop;
 pub use poison::Poison;
+pub use send_email::SendEmail;
 pub use write_lesson::WriteLesson;
 
 use crate::job::Definition;
@@ -16,6 +18,7 @@ use crate::job::Definition;
 pub const ALL: &[Definition] = &[
     Definition::of::<GenerateCourse>(),
     Definition::of::<WriteLesson>(),
+    Definition::of::<SendEmail>(),
     Definition::of::<Noop>(),
     Definition::of::<Poison>(),
 ];

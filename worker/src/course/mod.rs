@@ -3,6 +3,7 @@
 //! What is asked stands in `prompts`, how an answer looks in `outline`, `lesson` and `quiz`, what is
 //! wrong with it in `gates` and `review`. `ask` is the only file here that talks to a model.
 
+pub(crate) mod announce;
 pub(crate) mod ask;
 pub(crate) mod gates;
 pub(crate) mod lesson;

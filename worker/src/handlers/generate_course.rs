@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use super::Handle;
 use crate::{
     course::{
+        announce::announce,
         planning,
         review::{Review, review},
     },
@@ -204,22 +205,26 @@ impl Work<'_> {
             }
         }
         courses::finish(&mut tx, self.course.id, &review.quality, now).await?;
+        let mail = announce(&mut tx, &self.course, self.written(), now).await?;
         tx.commit().await?;
+        if let Some(mail) = mail {
+            self.ctx.bell.tell(&mail, now);
+        }
         Ok(())
     }
 
+    fn written(&self) -> usize {
+        let written = |lesson: &&Lesson| lesson.content.is_some();
+        self.lessons.iter().filter(written).count()
+    }
+
     fn done(&self) -> Outcome {
-        let written = self
-            .lessons
-            .iter()
-            .filter(|lesson| lesson.content.is_some())
-            .count();
         let total = self.lessons.len();
         let result: Value = json!({
             "course_id": self.course.id,
             "title": self.course.title,
             "lessons": total,
-            "lessons_written": written,
+            "lessons_written": self.written(),
         });
         Outcome::Done(Some(result))
     }

@@ -3,6 +3,7 @@
 mod generate_course;
 mod noop;
 mod poison;
+mod send_email;
 mod write_lesson;
 
 use std::future::Future;
@@ -10,7 +11,7 @@ use std::future::Future;
 use futures_util::future::BoxFuture;
 use jobs::{
     Job,
-    kinds::{GenerateCourse, Noop, Poison, WriteLesson},
+    kinds::{GenerateCourse, Noop, Poison, SendEmail, WriteLesson},
 };
 
 use crate::{
@@ -23,6 +24,7 @@ use crate::{
 pub(crate) const ALL: &[Handler] = &[
     Handler::of::<GenerateCourse>(),
     Handler::of::<WriteLesson>(),
+    Handler::of::<SendEmail>(),
     Handler::of::<Noop>(),
     Handler::of::<Poison>(),
 ];

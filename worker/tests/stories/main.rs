@@ -1,7 +1,10 @@
 //! Stories about the worker: a real database, a real runner, and a model that answers by a script.
 
 mod crash;
+mod email;
 mod pipeline;
 mod runner;
 mod scripted;
+mod sendgrid;
 mod support;
+mod told;

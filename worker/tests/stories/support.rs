@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use worker::{Ctx, Models, WorkerConfig};
+use worker::{Ctx, Models, WorkerConfig, mailer::Mailer};
 
 use crate::scripted::Scripted;
 
@@ -46,6 +46,24 @@ impl Worker {
         model: &Arc<Scripted>,
         concurrency: usize,
     ) -> TestResult<Self> {
+        let queues = vec![Queue::Generation, Queue::Default];
+        Self::launch(
+            test,
+            model,
+            concurrency,
+            queues,
+            Mailer::folder("unused".as_ref()),
+        )
+    }
+
+    /// Starts a worker that serves these queues, and sends mail this way.
+    pub(crate) fn launch(
+        test: &TestDb,
+        model: &Arc<Scripted>,
+        concurrency: usize,
+        queues: Vec<Queue>,
+        mailer: Mailer,
+    ) -> TestResult<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -53,7 +71,7 @@ impl Worker {
         let stop = CancellationToken::new();
         let config = WorkerConfig {
             name: format!("test-{}", Uuid::now_v7()),
-            queues: vec![Queue::Generation, Queue::Default],
+            queues,
             concurrency,
             grace: GRACE,
         };
@@ -67,6 +85,7 @@ impl Worker {
                 db: db.clone(),
                 bell,
                 model,
+                mailer,
                 health: Health::default(),
             };
             worker::run(config, ctx, token).await?;

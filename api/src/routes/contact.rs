@@ -1,0 +1,164 @@
+//! Where the caller is reached, and what about.
+
+use models::{Conn, contacts, preferences, templates::Category};
+use poem::web::Data;
+use poem_openapi::{ApiResponse, OpenApi};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Tag,
+    emails::letter::{address, address_schema, language_schema, name_schema},
+};
+use crate::{app::App, body::Body, caller::Caller, json::Json, problem::Problem};
+
+/// The operations on the caller's contact.
+pub(crate) struct Contacts;
+
+#[OpenApi(tag = "Tag::Emails")]
+impl Contacts {
+    /// Reads where the caller gets mail, and about what.
+    #[oai(path = "/v1/contact", method = "get", operation_id = "get_contact")]
+    async fn get_contact(&self, app: Data<&App>, caller: Caller) -> Result<Known, Problem> {
+        let view = view(&mut app.conn().await?, caller).await?;
+        Ok(Known::Ok(Json::new(view)))
+    }
+
+    /// Says where the caller gets mail, and about what.
+    ///
+    /// Without an address there is no mail. What is left out of `wants` stays as it is.
+    #[oai(path = "/v1/contact", method = "put", operation_id = "update_contact")]
+    async fn update_contact(
+        &self,
+        app: Data<&App>,
+        caller: Caller,
+        body: Body<ContactUpdate>,
+    ) -> Result<Known, Problem> {
+        let update = body.value;
+        let (mut tx, now) = (app.begin().await?, app.db.now());
+        match update.address.as_deref() {
+            None => _ = contacts::delete(&mut tx, caller.owner).await?,
+            Some(text) => {
+                let address = address(text, "/address")?;
+                let (name, language) = (update.name.as_deref(), update.language.as_deref());
+                let language = language.unwrap_or("en");
+                contacts::put(&mut tx, caller.owner, &address, name, language, now).await?;
+                for (category, wanted) in update.wants.decided() {
+                    preferences::put(&mut tx, &address, category, wanted, now).await?;
+                }
+            }
+        }
+        let view = view(&mut tx, caller).await?;
+        tx.commit().await?;
+        Ok(Known::Ok(Json::new(view)))
+    }
+}
+
+async fn view(conn: &mut Conn, caller: Caller) -> Result<ContactView, Problem> {
+    let Some(contact) = contacts::find(conn, caller.owner).await? else {
+        return Ok(ContactView::default());
+    };
+    let wants = preferences::list(conn, &contact.address).await?;
+    let wanted = |category| wants.get(&category).copied().unwrap_or(true);
+    Ok(ContactView {
+        address: Some(contact.address.as_str().to_owned()),
+        name: contact.name,
+        language: Some(contact.language),
+        wants: Some(Wanted {
+            courses: wanted(Category::Courses),
+            digest: wanted(Category::Digest),
+        }),
+    })
+}
+
+#[derive(ApiResponse)]
+enum Known {
+    /// What is known.
+    #[oai(status = 200)]
+    Ok(Json<ContactView>),
+}
+
+/// Where the caller gets mail.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ContactUpdate {
+    /// The address; null to get no mail.
+    // Required: an empty body must not mean that there shall be no mail.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schemars(required, schema_with = "nullable_address")]
+    address: Option<String>,
+    /// How the reader is called.
+    #[serde(default)]
+    #[schemars(schema_with = "name")]
+    name: Option<String>,
+    /// The language to write in; English unless told.
+    #[serde(default)]
+    #[schemars(schema_with = "language")]
+    language: Option<String>,
+    /// What the reader wants to be written to about.
+    #[serde(default)]
+    wants: Wants,
+}
+
+fn nullable_address(_generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = address_schema();
+    schema["nullable"] = true.into();
+    schema.try_into().unwrap_or_default()
+}
+
+fn name(_generator: &mut SchemaGenerator) -> Schema {
+    name_schema().try_into().unwrap_or_default()
+}
+
+fn language(_generator: &mut SchemaGenerator) -> Schema {
+    language_schema().try_into().unwrap_or_default()
+}
+
+/// What a reader decides on; what is left out stays as it is. Mail about the account itself cannot be
+/// refused.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ContactWishes")]
+struct Wants {
+    /// Courses of the reader's own.
+    #[serde(default)]
+    courses: Option<bool>,
+    /// Now and then, what is new.
+    #[serde(default)]
+    digest: Option<bool>,
+}
+
+impl Wants {
+    fn decided(&self) -> impl Iterator<Item = (Category, bool)> {
+        let both = [
+            (Category::Courses, self.courses),
+            (Category::Digest, self.digest),
+        ];
+        both.into_iter()
+            .filter_map(|(category, wanted)| Some((category, wanted?)))
+    }
+}
+
+/// Where the caller gets mail, as far as it is known.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "Contact")]
+struct ContactView {
+    /// The address, in the form of the wire; null when there is none.
+    address: Option<String>,
+    /// How the reader is called.
+    name: Option<String>,
+    /// The language to write in.
+    language: Option<String>,
+    /// What the reader wants to be written to about.
+    wants: Option<Wanted>,
+}
+
+/// What a reader wants to be written to about.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ContactWants")]
+struct Wanted {
+    /// Courses of the reader's own.
+    courses: bool,
+    /// Now and then, what is new.
+    digest: bool,
+}
