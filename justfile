@@ -23,6 +23,10 @@ fmt:
 services:
     scripts/dev-services start
 
+# Hold a running lyo to a real mail server
+smtp:
+    scripts/smtp
+
 # Fuzz the HTTP contract of a running lyo
 contract:
     scripts/contract
