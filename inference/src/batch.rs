@@ -96,7 +96,7 @@ impl<N: Network> Batch<N> {
                 return;
             };
             drop(waits);
-            let writer = Writer::new(request, prompt, &self.tokenizer, &self.grammars);
+            let writer = Writer::new(request, prompt, &self.tokenizer, &mut self.grammars);
             match writer {
                 Ok(writer) => self.running.push(Place {
                     writer,

@@ -11,9 +11,14 @@ use toktrie::{InferenceCapabilities, SimpleVob, TokEnv};
 use crate::error::{Error, Result};
 use crate::tokenizer::Tokenizer;
 
+/// Schemas whose grammars are kept: the parts of a course have a few, asked for again and again.
+const KEPT_MAX: usize = 16;
+
 /// Makes grammars; costs seconds for a large vocabulary, so there is one per engine.
 pub(crate) struct Grammars {
     factory: ParserFactory,
+    /// Grammars at their beginning, the latest last.
+    kept: Vec<(Value, Matcher)>,
 }
 
 /// The place in a grammar that one answer has reached.
@@ -32,11 +37,29 @@ impl Grammars {
         let mut factory = ParserFactory::new(&environment, capabilities, &slices)
             .map_err(|error| Error::Engine(error.to_string()))?;
         factory.quiet();
-        Ok(Self { factory })
+        Ok(Self {
+            factory,
+            kept: Vec::new(),
+        })
     }
 
     /// A grammar at its beginning. JSON comes out compact, properties in the schema's order.
-    pub(crate) fn compile(&self, schema: &Value) -> Result<Grammar> {
+    pub(crate) fn compile(&mut self, schema: &Value) -> Result<Grammar> {
+        let place = self.kept.iter().position(|(kept, _)| kept == schema);
+        let kept = match place {
+            Some(place) => self.kept.remove(place),
+            None => (schema.clone(), self.matcher(schema)?),
+        };
+        // Answers are written at the same time, so none shares what another one learns.
+        let matcher = kept.1.deep_clone();
+        if self.kept.len() >= KEPT_MAX {
+            self.kept.remove(0);
+        }
+        self.kept.push(kept);
+        Ok(Grammar { matcher })
+    }
+
+    fn matcher(&self, schema: &Value) -> Result<Matcher> {
         let Value::Object(mut schema) = schema.clone() else {
             return Err(Error::Schema("a schema is an object".into()));
         };
@@ -49,7 +72,7 @@ impl Grammars {
         let matcher = Matcher::new(self.factory.create_parser(grammar));
         match matcher.get_error() {
             Some(error) => Err(Error::Schema(error)),
-            None => Ok(Grammar { matcher }),
+            None => Ok(matcher),
         }
     }
 }

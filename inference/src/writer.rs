@@ -35,7 +35,7 @@ impl Writer {
         request: Request,
         prompt: Vec<u32>,
         tokenizer: &Arc<Tokenizer>,
-        grammars: &Grammars,
+        grammars: &mut Grammars,
     ) -> Result<Self> {
         let schema = request.schema.as_ref();
         let mut writer = Self {
