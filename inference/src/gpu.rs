@@ -82,3 +82,53 @@ impl Network for Device {
         sequence.length = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device as Place;
+
+    use super::*;
+    use crate::cpu::Model;
+    use crate::weights::Weights;
+
+    /// The logits after the last of the tokens, which come in two pieces.
+    fn last<N: Network>(network: &mut N, ids: &[u32]) -> Result<Vec<f32>> {
+        let mut sequence = N::Sequence::default();
+        let (first, second) = ids.split_at(ids.len() / 2);
+        for (ids, wanted) in [(first, 0), (second, 1)] {
+            let sequence = &mut sequence;
+            network.compute(&mut [Part {
+                ids,
+                sequence,
+                wanted,
+            }])?;
+        }
+        let mut rows = [Vec::new()];
+        network.hand_out(&mut rows, |row, logits| logits.copy_to(row));
+        network.end(&mut sequence);
+        let [row] = rows;
+        Ok(row)
+    }
+
+    #[test]
+    fn candle_computes_what_our_kernels_compute() -> Result<()> {
+        let weights = Weights::starter();
+        let ids: Vec<u32> = (0..50).map(|place| 300 + place * 7).collect();
+        let (mut exact, mut candles) = (weights.open()?, weights.open()?);
+        exact.expand();
+
+        let ours = last(&mut Model::load(&mut exact, 64, 1)?, &ids)?;
+        let mut device = Device::new(Gemma::load(&mut candles, 64, &Place::Cpu)?);
+        for _ in 0..2 {
+            let theirs = last(&mut device, &ids)?;
+
+            let pairs = ours.iter().zip(&theirs);
+            let largest = pairs.fold(0f32, |largest, (a, b)| largest.max((a - b).abs()));
+            assert_eq!(ours.len(), theirs.len());
+            // Candle rounds activations to 8 bits, our kernels were given f32 here.
+            assert!(largest < 0.5, "{largest}");
+        }
+        assert_eq!(device.free.len(), 1);
+        Ok(())
+    }
+}

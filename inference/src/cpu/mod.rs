@@ -3,6 +3,8 @@
 //! The step is written for the kernels, without a graph in between; `tests/parity.rs` compares its
 //! logits with those of transformers. [`crate::Gemma`] is the same model on candle, for GPUs.
 
+#[cfg(test)]
+mod agreement;
 mod load;
 mod pages;
 mod pass;
