@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::batch::{Batch, Job, PLACES_MAX, message};
+use crate::batch::{self, Batch, Job, message};
 use crate::chat;
 use crate::cpu;
 use crate::device::Compute;
@@ -21,6 +21,8 @@ use crate::weights::Weights;
 
 /// Requests that may wait for a place; one more is [`Error::Overloaded`].
 pub const WAITING_MAX: usize = 256;
+/// Answers that can be written together at most.
+pub const PLACES_MAX: usize = batch::PLACES_MAX;
 /// Answers that are written together, unless the configuration says otherwise.
 pub const PLACES_DEFAULT: usize = 8;
 /// Positions of prompt and answer together, unless the configuration says otherwise.

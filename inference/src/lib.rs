@@ -38,7 +38,7 @@ mod writer;
 pub use checkpoint::Checkpoint;
 pub use config::Config;
 pub use device::Compute;
-pub use engine::{Engine, EngineConfig, PLACES_DEFAULT, WAITING_MAX};
+pub use engine::{Engine, EngineConfig, PLACES_DEFAULT, PLACES_MAX, WAITING_MAX};
 pub use error::{Error, Result};
 pub use gemma::{Cache, Gemma};
 pub use request::{Finish, Generation, ModelInfo, Request};

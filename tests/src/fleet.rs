@@ -20,11 +20,12 @@ const PATIENCE: Duration = Duration::from_mins(2);
 const APIS: [&[&str]; 2] = [&["lyo", "api"], &["lyo-api"]];
 const WORKERS: [&[&str]; 3] = [&["lyo", "worker"], &["lyo-worker"], &["lyo-worker"]];
 /// What a shell may have set and a story must not see.
-const FOREIGN: [&str; 7] = [
+const FOREIGN: [&str; 8] = [
     "HOST",
     "LYO_MODEL",
     "LYO_QUEUES",
     "LYO_CONCURRENCY",
+    "LYO_PLACES",
     "LYO_MIGRATE",
     "LYO_LOG",
     "RUST_LOG",

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::RangedU64ValueParser};
 use inference::{Compute, EngineConfig, FetchOptions, Source};
 use platform::config::Secret;
 
@@ -11,7 +11,7 @@ use crate::ModelConfig;
 /// How much to do at once.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct ConcurrencyArgs {
-    /// How many tasks of a queue run at the same time.
+    /// How many tasks of a queue run at the same time; lessons are counted by `--places`.
     #[arg(
         long,
         help_heading = "Worker",
@@ -70,6 +70,16 @@ pub struct ModelArgs {
     /// Threads that compute [default: one a core]
     #[arg(long, value_name = "NUMBER", env = "LYO_THREADS")]
     pub threads: Option<usize>,
+
+    /// Lessons that are written at the same time, 1 to 32; a worker takes as many.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "LYO_PLACES",
+        default_value_t = inference::PLACES_DEFAULT,
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=inference::PLACES_MAX as u64)
+    )]
+    pub places: usize,
 }
 
 impl ModelArgs {
@@ -105,6 +115,7 @@ impl ModelArgs {
         EngineConfig {
             threads: self.threads,
             device: self.device,
+            places: self.places,
             ..EngineConfig::default()
         }
     }
