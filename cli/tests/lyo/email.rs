@@ -62,8 +62,8 @@ fn moods(mail: &Value, call: usize) -> Does {
     match chance(id.and_then(Value::as_str).unwrap_or_default()) {
         0..51 => Does::TakeAndDrop,
         51..56 => Does::TakeSlowly(Duration::from_millis(1_500)),
-        56..61 if call.is_multiple_of(2) => Does::Busy(429, 1),
-        61..66 if call.is_multiple_of(2) => Does::Refuse(503),
+        56..61 if call.is_multiple_of(4) => Does::Busy(429, 1),
+        61..66 if call.is_multiple_of(4) => Does::Refuse(503),
         _ => Does::Take,
     }
 }
