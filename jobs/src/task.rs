@@ -22,9 +22,10 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// How long a lease lasts without a heartbeat. With 12 s a task runs elsewhere within 15 s of the
-    /// death of its worker, whatever the relay and the bell take on a busy machine.
-    pub const DURATION: Duration = Duration::from_secs(12);
+    /// How long a lease lasts without a heartbeat, of which there is one a second. With 9 s a task runs
+    /// elsewhere within 15 s of the death of its worker, even if the first ring for it is lost, which
+    /// the relay repairs within [`relay::PERIOD`](crate::relay::PERIOD).
+    pub const DURATION: Duration = Duration::from_secs(9);
 
     /// Whether the task, as it is, runs under this lease.
     pub(crate) fn holds(self, task: &Task) -> bool {

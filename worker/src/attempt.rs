@@ -226,7 +226,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
 
     use futures_util::future::BoxFuture;
@@ -239,7 +239,7 @@ mod tests {
     use crate::{loading::Models, model::Model, run::tests::started, successes::successes};
 
     /// These tests ask for nothing.
-    struct Silent;
+    pub(crate) struct Silent;
 
     impl Model for Silent {
         fn info(&self) -> &ModelInfo {

@@ -259,6 +259,9 @@ pub(crate) mod tests {
     use super::*;
     use crate::{loading::Models, mailer::Mailer};
 
+    /// Who makes it.
+    pub(crate) const WORKER: &str = "a test";
+
     /// The first attempt at a job, started.
     pub(crate) async fn started<J: Job>(
         test: &TestDb,
@@ -270,7 +273,7 @@ pub(crate) mod tests {
         let mut tx = db.begin().await?;
         let task = store::enqueue(&mut tx, job, Options::by(OwnerId::LOCAL), db.now()).await?;
         tx.commit().await?;
-        let tasks = store::start(&db, &[task.id], "a test", db.now()).await?;
+        let tasks = store::start(&db, &[task.id], WORKER, db.now()).await?;
         let task = tasks.into_iter().next().ok_or("it started")?;
         let ctx = Ctx {
             db,

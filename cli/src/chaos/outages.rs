@@ -139,9 +139,18 @@ fn windows(entries: &[Entry], server: Server) -> Vec<Window> {
 
 /// Seconds until the last API that had noticed the absence was ready.
 fn ready_after(entries: &[Entry], up: DateTime<Utc>) -> Option<f64> {
+    let gone = |entry: &&Entry| {
+        matches!(
+            entry.what,
+            What::Down {
+                server: Server::Postgres
+            }
+        ) && entry.at > up
+    };
+    let until = entries.iter().find(gone).map(|entry| entry.at);
     let soon = entries
         .iter()
-        .filter(|entry| entry.at >= up && entry.at < up + AFTERMATH * 6);
+        .filter(|entry| entry.at >= up && until.is_none_or(|until| entry.at < until));
     let mut seen = HashSet::new();
     let first = soon.filter_map(|entry| match entry.what {
         What::Ready { api, ready: true } if seen.insert(api) => {

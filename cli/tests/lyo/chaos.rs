@@ -21,6 +21,11 @@ async fn a_short_experiment_keeps_every_promise() -> anyhow::Result<()> {
         String::from_utf8_lossy(&run.stderr)
     );
     assert!(told.contains("Every promise was kept."), "{told}");
-    assert!(told.contains("1 failed after their last attempt"), "{told}");
+    // The poison fails, and now and then one that was in its process each time.
+    assert!(told.contains(" failed after their last attempt"), "{told}");
+    assert!(
+        !told.contains(" 0 failed after their last attempt"),
+        "{told}"
+    );
     Ok(())
 }

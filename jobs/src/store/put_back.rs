@@ -30,7 +30,7 @@ pub async fn retry(
     }
     let back = Back {
         reason: Some(Reason::Backoff),
-        run_at,
+        run_at: Some(run_at),
         spared: false,
         ending: Ending::Retry,
     };
@@ -47,7 +47,7 @@ pub async fn snooze(
 ) -> Result<Changed> {
     let back = Back {
         reason: Some(Reason::Scheduled),
-        run_at: until,
+        run_at: Some(until),
         spared: true,
         ending: Ending::Snooze,
     };
@@ -59,7 +59,7 @@ pub async fn snooze(
 pub async fn release(tx: &mut Tx, lease: Lease, now: DateTime<Utc>) -> Result<Changed> {
     let back = Back {
         reason: None,
-        run_at: now,
+        run_at: None,
         spared: true,
         ending: Ending::Released,
     };
@@ -77,7 +77,7 @@ pub(super) async fn lost(
 ) -> Result<Changed> {
     let back = Back {
         reason: None,
-        run_at: now,
+        run_at: Some(now),
         spared,
         ending: Ending::Lost,
     };
@@ -120,7 +120,8 @@ async fn children_first(tx: &mut Tx, lease: Lease) -> Result<()> {
 
 struct Back {
     reason: Option<Reason>,
-    run_at: DateTime<Utc>,
+    /// Nothing: what was interrupted by a drain keeps its place in the queue.
+    run_at: Option<DateTime<Utc>>,
     spared: bool,
     ending: Ending,
 }
@@ -135,7 +136,7 @@ async fn put_back(
     let task = sql!(
         tx, fetch_optional Task,
         "update tasks
-        set state = 'queued', waiting_reason = $3, run_at = $4, rung_at = null,
+        set state = 'queued', waiting_reason = $3, run_at = coalesce($4, run_at), rung_at = null,
             attempts_spared = attempts_spared + $5, error = $6, lease_until = null,
             version = version + 1, updated_at = $7
         where id = $1 and attempt = $2 and state = 'running' and not cancel_requested
