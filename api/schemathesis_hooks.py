@@ -23,3 +23,8 @@ def before_call(context, case, kwargs):
         body["mode"] = "open"
     if "paused_until" in body:
         body["paused_until"] = None
+    # When something is to happen is a language of its own, and a bulk action needs a condition.
+    if isinstance(body.get("cron"), str):
+        body["cron"] = "30 7 * * 1-5"
+    if case.path.startswith("/v1/admin/tasks/") and body is case.body:
+        body.setdefault("kind", "noop")

@@ -131,16 +131,25 @@ fn describe_keys(document: &mut Value) {
         .into_iter()
         .flatten();
     let operations = paths.filter_map(|(_, path)| path.as_object_mut()).flatten();
-    let parameters = operations.filter_map(|(_, operation)| {
-        operation
+    for (_, operation) in operations {
+        let id = operation["operationId"].as_str().unwrap_or_default();
+        let required = matches!(
+            codes::IDEMPOTENCY_KEY_REQUIRED.scope,
+            Scope::Operations(ids) if ids.contains(&id)
+        );
+        let parameters = operation
             .get_mut("parameters")
             .and_then(Value::as_array_mut)
-    });
-    for parameter in parameters.flatten() {
-        if parameter["name"]
-            .as_str()
-            .is_some_and(|name| name.eq_ignore_ascii_case("idempotency-key"))
-        {
+            .into_iter()
+            .flatten();
+        for parameter in parameters.filter(|parameter| {
+            parameter["name"]
+                .as_str()
+                .is_some_and(|name| name.eq_ignore_ascii_case("idempotency-key"))
+        }) {
+            if required {
+                parameter["required"] = true.into();
+            }
             let schema = &mut parameter["schema"];
             schema["minLength"] = 1.into();
             schema["maxLength"] = IDEMPOTENCY_KEY_LENGTH_MAX.into();

@@ -4,7 +4,8 @@ use models::{Conn, contacts, preferences, templates::Category};
 use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde_json::{Map, Value};
 
 use super::{
     Tag,
@@ -96,8 +97,14 @@ struct ContactUpdate {
     #[schemars(schema_with = "language")]
     language: Option<String>,
     /// What the reader wants to be written to about.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     wants: Wants,
+}
+
+/// An object alone: serde would take an array for it as well.
+fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Wants, D::Error> {
+    let members = Map::deserialize(deserializer)?;
+    Wants::deserialize(Value::Object(members)).map_err(D::Error::custom)
 }
 
 fn nullable_address(_generator: &mut SchemaGenerator) -> Schema {

@@ -17,6 +17,9 @@ use crate::problem::Problem;
 /// One plain line, with something to see in it.
 const LINE: &str = r"^[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*[A-Za-z0-9][^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*$";
 
+/// A file name without a path, not hidden.
+const FILE_NAME: &str = r#"^[^./\\":\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff][^/\\":\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*$"#;
+
 /// A letter to somebody.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -158,7 +161,7 @@ fn attachments() -> Value {
                     "description": "A plain file name.",
                     "minLength": 1,
                     "maxLength": FILE_NAME_CHARS_MAX,
-                    "pattern": r"^[A-Za-z0-9_-]+\.[a-z]+$",
+                    "pattern": FILE_NAME,
                 },
                 "media_type": {"type": "string", "enum": types},
                 "base64": {
