@@ -19,9 +19,9 @@ use models::{
 
 /// Tasks that are stored in one transaction at most.
 const TOGETHER_MAX: usize = 256;
-/// How often a batch is tried again because somebody else claimed one of its keys meanwhile. Once is
-/// enough, unless that key is forgotten in the same moment.
-const RACES_MAX: usize = 3;
+/// How often a batch is tried because somebody else claimed one of its keys meanwhile. Each race is with
+/// another batch of the others, so several may follow each other where clients send everything twice.
+const RACES_MAX: usize = 16;
 /// The name under which keys of submissions are kept.
 pub(crate) const ROUTE: &str = "submit_task";
 
@@ -64,7 +64,7 @@ async fn store(db: &Db, items: &[Item]) -> Result<Vec<Stored>> {
         }
     }
     Err(Error::unavailable(
-        "idempotency keys are claimed and forgotten all the time",
+        "others claim the same idempotency keys all the time",
     ))
 }
 
