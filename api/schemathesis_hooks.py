@@ -27,6 +27,8 @@ def before_call(context, case, kwargs):
     # kind; a bulk action needs a condition.
     if isinstance(body.get("cron"), str):
         body["cron"] = "30 7 * * 1-5"
+        if isinstance(body.get("time_zone"), str):
+            body["time_zone"] = "Europe/Berlin"
         if isinstance(body.get("kind"), str) and isinstance(body.get("payload"), dict):
             body.update(kind="noop", payload={"n": 1})
     if case.path.startswith("/v1/admin/tasks/") and body is case.body:
