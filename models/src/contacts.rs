@@ -46,10 +46,7 @@ pub async fn put(
     language: &str,
     now: DateTime<Utc>,
 ) -> Result<Contact> {
-    let name = name.map(person).transpose();
-    let name =
-        name.map_err(|_| Error::invalid("/name", "must be one plain line of 1 to 100 characters"))?;
-    check_language(language)?;
+    let name = check(name, language)?;
     sql!(
         tx, fetch_one Contact,
         "insert into contacts (owner_id, address, name, language, created_at, updated_at)
@@ -60,6 +57,15 @@ pub async fn put(
         returning *",
         owner, address, name, language, now,
     )
+}
+
+/// The name, trimmed. Refuses a name or a language that cannot stand in a mail.
+pub fn check(name: Option<&str>, language: &str) -> Result<Option<String>> {
+    let name = name.map(person).transpose();
+    let name =
+        name.map_err(|_| Error::invalid("/name", "must be one plain line of 1 to 100 characters"))?;
+    check_language(language)?;
+    Ok(name)
 }
 
 /// Forgets where an owner is reached. Answers whether anything was known.

@@ -37,12 +37,13 @@ impl Contacts {
     ) -> Result<Known, Problem> {
         let update = body.value;
         let (mut tx, now) = (app.begin().await?, app.db.now());
+        let (name, language) = (update.name.as_deref(), update.language.as_deref());
+        let language = language.unwrap_or("en");
+        contacts::check(name, language)?;
         match update.address.as_deref() {
             None => _ = contacts::delete(&mut tx, caller.owner).await?,
             Some(text) => {
                 let address = address(text, "/address")?;
-                let (name, language) = (update.name.as_deref(), update.language.as_deref());
-                let language = language.unwrap_or("en");
                 contacts::put(&mut tx, caller.owner, &address, name, language, now).await?;
                 for (category, wanted) in update.wants.decided() {
                     preferences::put(&mut tx, &address, category, wanted, now).await?;
