@@ -46,7 +46,7 @@ impl Outage {
             if let Ok(_looking) = self.looking.try_lock()
                 && db.is_refused().await
             {
-                return self.found(true);
+                return;
             }
             if self.away.load(Ordering::Relaxed) && began.elapsed() >= AWAY_TIMEOUT {
                 return;

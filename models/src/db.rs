@@ -25,12 +25,7 @@ use sqlx::{
 
 use tokio::time::timeout;
 
-use crate::{
-    clock::Clock,
-    error::{Error, Result},
-    sql,
-    sql::One,
-};
+use crate::{clock::Clock, error::Result, sql, sql::One};
 
 /// The portable set of migrations, compiled in.
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
@@ -173,9 +168,13 @@ impl Db {
                 drop(timeout(PROBE_TIMEOUT, conn.close()).await);
                 false
             }
-            Ok(Err(error)) => Error::from(error).is_unavailable(),
+            Ok(Err(sqlx::Error::Io(_))) => true,
+            // It starts or shuts down. One that has no connection left is busy, not away.
+            Ok(Err(sqlx::Error::Database(error))) => {
+                error.code().is_some_and(|code| code.starts_with("57P"))
+            }
             // A busy machine, perhaps.
-            Err(_) => false,
+            Ok(Err(_)) | Err(_) => false,
         }
     }
 

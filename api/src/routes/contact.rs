@@ -5,11 +5,11 @@ use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use serde_json::{Map, Value};
 
 use super::{
     Tag,
     emails::letter::{address, address_schema, language_schema, name_schema},
+    tasks::submission::object,
 };
 use crate::{app::App, body::Body, caller::Caller, json::Json, problem::Problem};
 
@@ -36,14 +36,16 @@ impl Contacts {
         body: Body<ContactUpdate>,
     ) -> Result<Known, Problem> {
         let update = body.value;
-        let (mut tx, now) = (app.begin().await?, app.db.now());
-        let (name, language) = (update.name.as_deref(), update.language.as_deref());
-        let language = language.unwrap_or("en");
+        let name = update.name.as_deref();
+        let language = update.language.as_deref().unwrap_or("en");
+        // Also without an address: what cannot stand in a mail is never accepted.
         contacts::check(name, language)?;
-        match update.address.as_deref() {
+        let told = update.address.as_deref();
+        let told = told.map(|text| address(text, "/address")).transpose()?;
+        let (mut tx, now) = (app.begin().await?, app.db.now());
+        match told {
             None => _ = contacts::delete(&mut tx, caller.owner).await?,
-            Some(text) => {
-                let address = address(text, "/address")?;
+            Some(address) => {
                 contacts::put(&mut tx, caller.owner, &address, name, language, now).await?;
                 for (category, wanted) in update.wants.decided() {
                     preferences::put(&mut tx, &address, category, wanted, now).await?;
@@ -98,14 +100,13 @@ struct ContactUpdate {
     #[schemars(schema_with = "language")]
     language: Option<String>,
     /// What the reader wants to be written to about.
-    #[serde(default, deserialize_with = "object")]
+    #[serde(default, deserialize_with = "wants")]
     wants: Wants,
 }
 
 /// An object alone: serde would take an array for it as well.
-fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Wants, D::Error> {
-    let members = Map::deserialize(deserializer)?;
-    Wants::deserialize(Value::Object(members)).map_err(D::Error::custom)
+fn wants<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Wants, D::Error> {
+    Wants::deserialize(object(deserializer)?).map_err(D::Error::custom)
 }
 
 fn nullable_address(_generator: &mut SchemaGenerator) -> Schema {
