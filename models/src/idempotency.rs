@@ -165,10 +165,15 @@ pub async fn tasks_of(
     sql!(
         conn, fetch_all TaskKey,
         postgres
+        // Key by key through the index: a plan that was made while the table was small would read
+        // all of it for ever.
         "select k.owner_id, k.key, k.fingerprint, k.task_id
         from jsonb_array_elements($1) r
-        join idempotency_keys k on k.owner_id = cast(r ->> 0 as uuid) and k.route = $2
-            and k.key = r ->> 1
+        cross join lateral (
+            select * from idempotency_keys
+            where owner_id = cast(r ->> 0 as uuid) and route = $2 and key = r ->> 1
+            limit 1
+        ) k
         where k.created_at > $3 and k.task_id is not null",
         sqlite
         "select k.owner_id, k.key, k.fingerprint, k.task_id

@@ -208,13 +208,13 @@ async fn mark(tx: &mut Tx, ids: &[TaskId], now: DateTime<Utc>) -> Result<HashSet
     let marked = sql!(
         tx, fetch_all One<TaskId>,
         postgres
+        // The state is compared so that no index of all that is queued can serve: PostgreSQL would read
+        // it whole, where it has planned while little was queued.
         "update tasks set rung_at = $2
         where id in (
-            select id from tasks
-            where id = any($1) and state = 'queued'
-            order by id
-            for no key update skip locked
-        )
+                select id from tasks where id = any($1) order by id for no key update skip locked
+            )
+            and state || '' = 'queued'
         returning id",
         sqlite
         "update tasks set rung_at = $2

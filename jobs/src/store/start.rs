@@ -30,22 +30,22 @@ async fn claim(tx: &mut Tx, ids: Ids, worker: &str, now: DateTime<Utc>) -> Resul
         tx, fetch_all Task,
         postgres
         // Skipping rows that somebody else has in hand keeps claimers from waiting for each other.
+        // The state is compared so that no index of all that is queued can serve: PostgreSQL would read
+        // it whole, where it has planned while little was queued.
         "update tasks
         set state = 'running', attempt = attempt + 1, version = version + 1, lease_until = $3,
             worker = $2, waiting_reason = null, started_at = coalesce(started_at, $4),
             updated_at = $4
         where id in (
-            select id from tasks
-            where id = any($1) and state = 'queued' and run_at <= $4
-                and attempt - attempts_spared < attempts_max
-                and (expires_at is null or expires_at > $4)
-                and not exists (
-                    select 1 from queues
-                    where queues.queue = tasks.queue and mode = 'paused'
-                        and (paused_until is null or paused_until > $4))
-            order by id
-            for no key update skip locked
-        )
+                select id from tasks where id = any($1) order by id for no key update skip locked
+            )
+            and state || '' = 'queued' and run_at <= $4
+            and attempt - attempts_spared < attempts_max
+            and (expires_at is null or expires_at > $4)
+            and not exists (
+                select 1 from queues
+                where queues.queue = tasks.queue and mode = 'paused'
+                    and (paused_until is null or paused_until > $4))
         returning *",
         sqlite
         "update tasks
