@@ -10,8 +10,8 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 /// From a millisecond, which is a fast answer, to a quarter of an hour, which is a course.
-const BUCKETS_SECONDS: [f64; 12] = [
-    0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 120.0, 300.0, 900.0,
+const BUCKETS_SECONDS: [f64; 13] = [
+    0.001, 0.005, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 120.0, 300.0, 900.0,
 ];
 
 const COUNTERS: &[(&str, &str)] = &[
@@ -41,6 +41,10 @@ const HISTOGRAMS: &[(&str, &str)] = &[
     (
         "task_seconds",
         "From the first start of a task to its end, by kind.",
+    ),
+    (
+        "heartbeat_seconds",
+        "From the time a heartbeat is due until the leases are renewed.",
     ),
     (
         "task_wait_seconds",

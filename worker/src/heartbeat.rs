@@ -6,6 +6,7 @@ use std::{
 };
 
 use jobs::{Lease, store};
+use metrics::histogram;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -27,15 +28,16 @@ pub(crate) async fn beat(ctx: Ctx, worker: String, held: Held, stop: Cancellatio
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut strangers = HashSet::new();
     loop {
-        tokio::select! {
+        let due = tokio::select! {
             () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
+            due = ticks.tick() => due,
+        };
         if held.all().iter().all(|run| run.age() < AGE_MIN) {
             continue;
         }
         match renew(&ctx, &worker, &held).await {
             Ok(unknown) => {
+                histogram!("heartbeat_seconds").record(due.elapsed());
                 give_back(&ctx, unknown.intersection(&strangers)).await;
                 strangers = unknown;
             }
