@@ -31,7 +31,7 @@ pub(crate) struct Limits {
     /// Lessons that one ask for an outline plans; a longer course is planned in several.
     pub(crate) lessons_per_ask: usize,
     /// How often a part is asked for while a gate fails. A small model fails more often, and an ask of
-    /// it costs a second.
+    /// it costs less than a second.
     pub(crate) asks_max: u8,
     /// Tokens of the longest answer, when the prompt leaves room for it.
     pub(crate) answer_tokens: usize,
@@ -65,7 +65,7 @@ impl Limits {
             outline_notes: 300,
             outline_objectives: 400,
             outline_planned: false,
-            asks_max: 4,
+            asks_max: 8,
             lessons_per_ask: 12,
             answer_tokens: context * 3 / 4,
         }
