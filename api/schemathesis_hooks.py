@@ -23,13 +23,10 @@ def before_call(context, case, kwargs):
         body["mode"] = "open"
     if "paused_until" in body:
         body["paused_until"] = None
-    # When something is to happen is a language of its own; what is scheduled has the payload of its
-    # kind; a bulk action needs a condition.
+    # When something is to happen is a language of its own; a bulk action needs a condition.
     if isinstance(body.get("cron"), str):
         body["cron"] = "30 7 * * 1-5"
         if isinstance(body.get("time_zone"), str):
             body["time_zone"] = "Europe/Berlin"
-        if isinstance(body.get("kind"), str) and isinstance(body.get("payload"), dict):
-            body.update(kind="noop", payload={"n": 1})
     if case.path.startswith("/v1/admin/tasks/") and body is case.body:
         body["kind"] = body.get("kind") or "noop"

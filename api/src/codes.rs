@@ -168,6 +168,10 @@ codes! {
         "The idempotency key was used for something else",
         "Within the last 24 hours, the same `Idempotency-Key` came with a different request to this operation.",
         "Use a fresh key for each intent, and repeat a request unchanged.";
+    PRECONDITION_REQUIRED: "precondition_required", 428, Scope::Operations(&["update_schedule"]),
+        "The version to replace is missing",
+        "The edit replaces all that is there, so it is not done without an `If-Match`: somebody else's edit would be lost unseen.",
+        "Read it, decide, and send the ETag that you got as `If-Match`; `*` replaces whatever is there.";
     INTERNAL: "internal", 500, Scope::Every,
         "Something went wrong on our side",
         "The server met a condition that it does not know how to handle. The log has the reason under the same `request_id`.",

@@ -12,6 +12,14 @@ pub(crate) fn is_known(if_none_match: Option<&str>, version: i64) -> bool {
     if_none_match.is_some_and(|tags| lists(tags, version))
 }
 
+/// `If-Match` of an edit that is not done without one.
+pub(crate) fn present(if_match: Option<&str>) -> Result<&str, Problem> {
+    if_match.ok_or_else(|| {
+        let detail = "`If-Match` must name the version that is to be replaced.";
+        Problem::new(&codes::PRECONDITION_REQUIRED, detail)
+    })
+}
+
 /// Refuses an edit whose `If-Match` names another version than the present one.
 pub(crate) fn require(if_match: Option<&str>, version: i64) -> Result<(), Problem> {
     match if_match {

@@ -112,15 +112,11 @@ impl Api {
         Ok(())
     }
 
+    /// Replaces whatever is there.
     pub(crate) async fn put(&self, path: &str, body: &Value) -> TestResult<Answer> {
-        let json = ("content-type", "application/json");
-        self.send(
-            Method::PUT,
-            path,
-            &[json],
-            Body::from_string(body.to_string()),
-        )
-        .await
+        let headers = [("content-type", "application/json"), ("if-match", "*")];
+        let body = Body::from_string(body.to_string());
+        self.send(Method::PUT, path, &headers, body).await
     }
 
     /// Submits a task that does nothing, and answers its id.

@@ -130,6 +130,14 @@ async fn provoke_by_state(api: &Api, code: &str, id: (&str, &str)) -> TestResult
                 .word("/links/subject");
             api.get_with(&format!("{path}/export"), &[id]).await
         }
+        "precondition_required" => {
+            let schedule = json!({"name": "Nightly", "cron": "30 2 * * *",
+                "kind": "noop", "payload": {"n": 1}});
+            let made = api.post("/v1/schedules", &schedule).await?;
+            let body = Body::from_string(schedule.to_string());
+            let path = made.header("location").to_owned();
+            api.send(Method::PUT, &path, &[JSON, id], body).await
+        }
         "precondition_failed" => {
             let path = api
                 .post("/v1/courses", &brief)

@@ -67,9 +67,11 @@ on_both! {
 
         let body = with("name", json!("Third")).to_string();
         let stale = [JSON, ("if-match", "\"1\"")];
-        let refused = api.send(Method::PUT, &path, &stale, Body::from_string(body)).await?;
+        let refused = api.send(Method::PUT, &path, &stale, Body::from_string(body.clone())).await?;
+        let blind = api.send(Method::PUT, &path, &[JSON], Body::from_string(body)).await?;
 
         assert_eq!(refused.problem(), (412, "precondition_failed".to_owned()));
+        assert_eq!(blind.problem(), (428, "precondition_required".to_owned()));
         assert_eq!(api.get(&path).await?.word("/name"), "Second");
         assert_eq!(api.put(NOBODY, &nightly()).await?.problem().0, 404);
         assert_eq!(api.delete(NOBODY).await?.problem().0, 404);

@@ -18,7 +18,7 @@ use crate::{
     app::App,
     body::Body,
     caller::Caller,
-    conditional::{etag, require},
+    conditional::{etag, present, require},
     idempotency::{Attempt, Replay},
     json::Json,
     page::{self, PageView},
@@ -116,17 +116,18 @@ impl Schedules {
         caller: Caller,
         /// The id of the schedule.
         id: Path<Uuid>,
-        /// The ETag of the version that is to be replaced.
+        /// The ETag of the version that is to be replaced. It must be there.
         #[oai(name = "If-Match")]
         known: Header<Option<String>>,
         body: Body<ScheduleInput>,
     ) -> Result<Found, Problem> {
         let (id, now) = (id.0.into(), app.db.now());
+        let known = present(known.as_deref())?;
         let draft = body.value.draft(now)?;
         let mut tx = app.begin().await?;
         let schedule = schedules::update(&mut tx, caller.owner, id, &draft, now).await?;
         // Looked at after the row was locked; refused, the update is rolled back.
-        require(known.as_deref(), schedule.version - 1)?;
+        require(Some(known), schedule.version - 1)?;
         tx.commit().await?;
         app.bell.nudge();
         Ok(Found::of(schedule))

@@ -15,7 +15,7 @@ use crate::{
     limits::SCHEDULE_NAME_MAX,
     problem::Problem,
     routes::tasks::{
-        submission::{Submission, object},
+        submission::{NoopPayload, Submission, kind_schema, object},
         view::{TaskPriority, path},
     },
 };
@@ -38,11 +38,12 @@ pub(super) struct ScheduleInput {
     #[serde(default = "once")]
     #[schemars(with = "ScheduleMisfire")]
     misfire: Misfire,
-    /// The kind of its tasks; it must be open to clients.
+    /// The kind of its tasks.
+    #[schemars(schema_with = "kind_schema")]
     kind: String,
     /// What the kind of work takes.
     #[serde(deserialize_with = "object")]
-    #[schemars(with = "Map<String, Value>")]
+    #[schemars(with = "NoopPayload")]
     payload: Value,
     /// What is worked on first.
     #[serde(default)]

@@ -7,7 +7,7 @@ use jobs::{
     Definition, Priority, kinds,
     store::{New, Options},
 };
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
@@ -106,6 +106,15 @@ pub(crate) fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value
     Map::deserialize(deserializer).map(Value::Object)
 }
 
+/// The kinds of work that are open to clients.
+pub(crate) fn kind_schema(_generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "description": "The kind of work; it must be open to clients.",
+        "enum": open_kinds().collect::<Vec<_>>(),
+    })
+}
+
 fn open_kinds() -> impl Iterator<Item = &'static str> {
     kinds::ALL
         .iter()
@@ -127,7 +136,7 @@ impl JsonSchema for OpenSubmission {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = Submission::json_schema(generator);
         if let Some(properties) = schema.get_mut("properties") {
-            properties["kind"]["enum"] = open_kinds().collect();
+            properties["kind"] = kind_schema(generator).into();
             properties["payload"] = generator.subschema_for::<NoopPayload>().into();
         }
         schema.insert("example".to_owned(), example());
@@ -143,7 +152,7 @@ fn example() -> Value {
 #[derive(JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the payload of a job to clients")]
-struct NoopPayload {
+pub(crate) struct NoopPayload {
     /// Any number.
     n: i64,
     /// How long to sleep, in milliseconds.
