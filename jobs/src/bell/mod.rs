@@ -3,7 +3,6 @@
 //! A ring may be lost and may come twice. Nobody is told anything that is not in the row: whoever
 //! hears the bell reads the row, and the relay rings again for what nobody started.
 
-mod depth;
 mod in_process;
 mod line;
 mod redis;
@@ -14,7 +13,6 @@ use chrono::{DateTime, Utc};
 use models::TaskId;
 use tokio::{sync::watch, time::timeout};
 
-pub(crate) use self::depth::Depth;
 pub use self::{
     in_process::InProcess,
     line::RINGS_MAX,
@@ -67,7 +65,7 @@ impl Bell {
     /// Says that a task is due, unless others should go first: then the relay is asked in time.
     fn offer(&self, queue: Queue, id: TaskId) {
         match self {
-            Self::InProcess(bell) => bell.line(queue).offer(id, Depth::of(queue)),
+            Self::InProcess(bell) => bell.line(queue).offer(id, queue.rings_max()),
             Self::Redis(bell) => bell.offer(queue, id),
         }
     }

@@ -57,7 +57,7 @@ pub use position::{POSITION_MAX, positions};
 pub use progress::{partial, progress};
 pub use put_back::{release, retry, snooze, wait};
 pub use reap::{Reaped, reap, take_over};
-pub use start::start;
+pub use start::{start, start_next};
 pub use succeed::{Success, succeed, succeed_many};
 
 use models::{Error, Result};
