@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, ensure};
 use poem::{Server, listener::TcpAcceptor};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -54,11 +54,14 @@ pub async fn serve(
     check_address(address)?;
     app.stop = stop.clone();
     let acceptor = Connections::new(TcpAcceptor::from_tokio(listener)?, config);
+    let sockets = app.sockets.clone();
     let server = Server::new_with_acceptor(acceptor);
     let drain = Some(config.drain_timeout);
     server
         .run_with_graceful_shutdown(build(app), stop.cancelled_owned(), drain)
         .await?;
+    // The server does not count what has become a WebSocket. One that does not close in time is cut off.
+    let _ = timeout(config.drain_timeout, sockets.closed()).await;
     Ok(())
 }
 

@@ -46,7 +46,7 @@ pub use end::{cancelled, fail};
 pub use enqueue::{
     CHILDREN_MAX, New, Options, PAYLOAD_BYTES_MAX, enqueue, enqueue_many, enqueue_raw,
 };
-pub use events::events;
+pub use events::{Followed, events, events_many};
 pub use fair::AGEING;
 pub use find::{Filter, children, find, get, list};
 pub use forget::{delete, prune};
