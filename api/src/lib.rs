@@ -11,6 +11,7 @@ pub mod codes;
 mod conditional;
 mod connections;
 mod edge;
+mod files;
 mod framing;
 mod guarded;
 mod idempotency;

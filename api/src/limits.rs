@@ -74,7 +74,7 @@ pub const SOCKET_SEND_TIMEOUT: Duration = Duration::from_secs(10);
 pub const SOCKET_CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The most open connections; one more replaces the oldest that has not sent a request.
-pub const CONNECTIONS_MAX: usize = 1_024;
+pub const CONNECTIONS_MAX: usize = 4_096;
 
 /// How long a connection may take to send the header of a request.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);

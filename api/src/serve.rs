@@ -10,13 +10,14 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::{App, build},
     connections::Connections,
+    files,
     limits::{CONNECTIONS_MAX, DRAIN_TIMEOUT, HEADER_TIMEOUT, IDLE_TIMEOUT},
 };
 
 /// The bounds on connections. The default is the one to use; tests have less patience.
 #[derive(Clone, Copy, Debug)]
 pub struct ApiConfig {
-    /// The most open connections.
+    /// The most open connections; fewer where the system allows fewer open files.
     pub connections_max: usize,
     /// How long a connection may take to send the header of a request.
     pub header_timeout: Duration,
@@ -53,6 +54,10 @@ pub async fn serve(
         .context("the API's socket has no address")?;
     check_address(address)?;
     app.stop = stop.clone();
+    let config = ApiConfig {
+        connections_max: files::connections(config.connections_max),
+        ..config
+    };
     let acceptor = Connections::new(TcpAcceptor::from_tokio(listener)?, config);
     let sockets = app.sockets.clone();
     let server = Server::new_with_acceptor(acceptor);
