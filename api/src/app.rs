@@ -1,6 +1,6 @@
 //! What every handler shares, and the endpoint that is built from it.
 
-use jobs::{State, Task, bell::Bell, store::Glance};
+use jobs::{Event, State, Task, bell::Bell, store::Glance};
 use models::{Conn, Db, Tx, id::TaskId};
 use platform::health::Health;
 use poem::{Endpoint, EndpointExt, Response, Route, endpoint::make_sync, get, web::Html};
@@ -17,7 +17,8 @@ use crate::{
     outage::Outage,
     problem::Problem,
     reads::Reads,
-    routes::{self, metrics::Looked, webhooks::WebhookKey},
+    routes::{self, metrics::Looked, webhooks::WebhookKey, ws},
+    sockets::Sockets,
     submissions::{self, Item, Stored, Submissions},
 };
 
@@ -38,6 +39,8 @@ pub struct App {
     pub operators: Operators,
     /// Proves that events come from `SendGrid`; none are taken without it.
     pub sendgrid_key: Option<WebhookKey>,
+    /// Every open WebSocket.
+    pub sockets: Sockets,
     submissions: Submissions,
     pub(crate) reads: Reads,
     pub(crate) looked: Looked,
@@ -57,6 +60,7 @@ impl App {
             timeouts: Timeouts::default(),
             operators: Operators::default(),
             sendgrid_key: None,
+            sockets: Sockets::default(),
             looked: Looked::default(),
             outage: Outage::default(),
         }
@@ -89,6 +93,17 @@ impl App {
         id: TaskId,
     ) -> Result<Option<Glance>, Problem> {
         self.in_time(self.reads.glances.add((caller.owner, id)))
+            .await
+    }
+
+    /// The events of a task after one, a page at most; none when there is no such task of the caller.
+    pub(crate) async fn events(
+        &self,
+        caller: Caller,
+        id: TaskId,
+        after: i64,
+    ) -> Result<Vec<Event>, Problem> {
+        self.in_time(self.reads.events.add((caller.owner, id, after)))
             .await
     }
 
@@ -140,6 +155,7 @@ fn paths(app: App, more: Route) -> impl Endpoint<Output = Response> + 'static {
             .body(openapi::spec())
     });
     more.nest("/", openapi::service())
+        .at("/v1/ws", get(ws::connect))
         .at("/openapi.json", get(document))
         .at("/docs", get(make_sync(|_| Html(openapi::page()))))
         .data(app)

@@ -168,10 +168,18 @@ codes! {
         "The idempotency key was used for something else",
         "Within the last 24 hours, the same `Idempotency-Key` came with a different request to this operation.",
         "Use a fresh key for each intent, and repeat a request unchanged.";
+    UPGRADE_REQUIRED: "upgrade_required", 426, Scope::Nowhere,
+        "This path speaks WebSocket",
+        "The request does not ask for a WebSocket of version 13 (RFC 6455).",
+        "Open it with a WebSocket client, or poll the task with `Prefer: wait=30`.";
     PRECONDITION_REQUIRED: "precondition_required", 428, Scope::Operations(&["update_schedule"]),
         "The version to replace is missing",
         "The edit replaces all that is there, so it is not done without an `If-Match`: somebody else's edit would be lost unseen.",
         "Read it, decide, and send the ETag that you got as `If-Match`; `*` replaces whatever is there.";
+    TOO_MANY_SOCKETS: "too_many_sockets", 429, Scope::Nowhere,
+        "There are too many WebSockets",
+        "One caller keeps at most 1,000 of them open.",
+        "Subscribe to several tasks on one WebSocket: up to 100.";
     INTERNAL: "internal", 500, Scope::Every,
         "Something went wrong on our side",
         "The server met a condition that it does not know how to handle. The log has the reason under the same `request_id`.",

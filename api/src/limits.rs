@@ -43,8 +43,38 @@ pub const EVENTS_COMMENT_PERIOD: Duration = Duration::from_secs(15);
 /// The most events that are read from the database at once.
 pub const EVENTS_PAGE: u32 = 100;
 
+/// How often one caller may have a WebSocket open in a process.
+pub const SOCKETS_PER_CALLER_MAX: usize = 1_000;
+
+/// The most topics that one WebSocket is subscribed to.
+pub const SOCKET_TOPICS_MAX: usize = 100;
+
+/// The most topics whose events are read at once for one WebSocket.
+pub const SOCKET_TOPICS_AT_ONCE: usize = 16;
+
+/// The largest message that a client may send on a WebSocket.
+pub const SOCKET_MESSAGE_BYTES_MAX: usize = 4 * 1024;
+
+/// What a WebSocket reads and writes at once.
+pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024;
+
+/// How often a WebSocket is asked for a sign of life.
+pub const SOCKET_PING_PERIOD: Duration = Duration::from_secs(20);
+
+/// A WebSocket from which nothing came for so long, no answer to a ping either, is closed (1008).
+pub const SOCKET_SILENCE_MAX: Duration = Duration::from_mins(1);
+
+/// A WebSocket that was subscribed to nothing for so long is closed (1000).
+pub const SOCKET_IDLE_MAX: Duration = Duration::from_mins(5);
+
+/// A WebSocket that takes no message for so long is closed (1013).
+pub const SOCKET_SEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a client may take to answer that its WebSocket is closed.
+pub const SOCKET_CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The most open connections; one more replaces the oldest that has not sent a request.
-pub const CONNECTIONS_MAX: usize = 1_024;
+pub const CONNECTIONS_MAX: usize = 4_096;
 
 /// How long a connection may take to send the header of a request.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -61,7 +91,7 @@ pub const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 255;
 /// The longest `X-Request-Id` that is taken over from a client.
 pub const REQUEST_ID_LENGTH_MAX: usize = 128;
 
-/// The two times that are bounds on a request. The default is the one to use; tests have less
+/// The times that are bounds on a request, and on a message. The default is the one to use; tests have less
 /// patience.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
@@ -69,6 +99,8 @@ pub struct Timeouts {
     pub body: Duration,
     /// How long a request may take until its answer begins, beyond the wait that it asked for.
     pub request: Duration,
+    /// How long a reader may take to take one message of a WebSocket.
+    pub send: Duration,
 }
 
 impl Default for Timeouts {
@@ -76,6 +108,7 @@ impl Default for Timeouts {
         Self {
             body: BODY_TIMEOUT,
             request: REQUEST_TIMEOUT,
+            send: SOCKET_SEND_TIMEOUT,
         }
     }
 }

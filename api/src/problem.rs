@@ -191,6 +191,10 @@ impl Problem {
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        if code.status == 426 {
+            let headers = response.headers_mut();
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        }
         if code.status == 503 {
             response
                 .headers_mut()

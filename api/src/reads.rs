@@ -7,14 +7,18 @@ use std::{
 
 use bytes::Bytes;
 use jobs::{
-    Queue, Task,
+    Event, Queue, Task,
     batch::Batch,
-    store::{self, Glance, Wanted},
+    store::{self, Followed, Glance, Wanted},
 };
 use models::{Db, id::TaskId};
 
+use crate::limits::EVENTS_PAGE;
+
 /// Polls that one read answers at most.
 const TOGETHER_MAX: usize = 256;
+/// Tasks whose events one read looks for at most; each may find a page of them.
+const EVENTS_TOGETHER_MAX: usize = 128;
 /// Bytes of ended tasks that are kept at most.
 const KEPT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// An ended task of more bytes is not kept.
@@ -27,6 +31,8 @@ pub(crate) struct Reads {
     pub(crate) glances: Batch<Wanted, Option<Glance>>,
     /// Whole tasks.
     pub(crate) tasks: Batch<Wanted, Option<Task>>,
+    /// What happened to tasks since somebody last heard of them.
+    pub(crate) events: Batch<Followed, Vec<Event>>,
     /// How many due tasks of a queue come before one.
     pub(crate) positions: Batch<(Queue, TaskId), i64>,
     /// Answers about ended tasks.
@@ -36,7 +42,7 @@ pub(crate) struct Reads {
 impl Reads {
     /// The lines over a database.
     pub(crate) fn new(db: &Db) -> Self {
-        let (glances, tasks, places) = (db.clone(), db.clone(), db.clone());
+        let (glances, tasks, events, places) = (db.clone(), db.clone(), db.clone(), db.clone());
         Self {
             glances: Batch::new(TOGETHER_MAX, move |wanted: Arc<[Wanted]>| {
                 let db = glances.clone();
@@ -45,6 +51,13 @@ impl Reads {
             tasks: Batch::new(TOGETHER_MAX, move |wanted: Arc<[Wanted]>| {
                 let db = tasks.clone();
                 async move { store::find_many(&mut db.conn().await?, &wanted).await }
+            }),
+            events: Batch::new(EVENTS_TOGETHER_MAX, move |followed: Arc<[Followed]>| {
+                let db = events.clone();
+                async move {
+                    let mut conn = db.conn().await?;
+                    store::events_many(&mut conn, &followed, EVENTS_PAGE).await
+                }
             }),
             positions: Batch::new(TOGETHER_MAX, move |wanted: Arc<[(Queue, TaskId)]>| {
                 let db = places.clone();

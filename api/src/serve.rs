@@ -4,19 +4,20 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, ensure};
 use poem::{Server, listener::TcpAcceptor};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{App, build},
     connections::Connections,
+    files,
     limits::{CONNECTIONS_MAX, DRAIN_TIMEOUT, HEADER_TIMEOUT, IDLE_TIMEOUT},
 };
 
 /// The bounds on connections. The default is the one to use; tests have less patience.
 #[derive(Clone, Copy, Debug)]
 pub struct ApiConfig {
-    /// The most open connections.
+    /// The most open connections; fewer where the system allows fewer open files.
     pub connections_max: usize,
     /// How long a connection may take to send the header of a request.
     pub header_timeout: Duration,
@@ -53,12 +54,19 @@ pub async fn serve(
         .context("the API's socket has no address")?;
     check_address(address)?;
     app.stop = stop.clone();
+    let config = ApiConfig {
+        connections_max: files::connections(config.connections_max),
+        ..config
+    };
     let acceptor = Connections::new(TcpAcceptor::from_tokio(listener)?, config);
+    let sockets = app.sockets.clone();
     let server = Server::new_with_acceptor(acceptor);
     let drain = Some(config.drain_timeout);
     server
         .run_with_graceful_shutdown(build(app), stop.cancelled_owned(), drain)
         .await?;
+    // The server does not count what has become a WebSocket. One that does not close in time is cut off.
+    let _ = timeout(config.drain_timeout, sockets.closed()).await;
     Ok(())
 }
 

@@ -35,9 +35,14 @@ pub(crate) async fn idle(address: &Address, tasks: usize) -> Result<Percentiles>
         one(&mut connection).await?;
         took.push(begun.elapsed().as_secs_f64() * 1_000.0);
     }
+    percentiles(took)
+}
+
+/// Those of some times in milliseconds.
+pub(crate) fn percentiles(mut took: Vec<f64>) -> Result<Percentiles> {
     took.sort_by(f64::total_cmp);
     let at = |share: usize| took.get(took.len() * share / 100).or(took.last()).copied();
-    Ok((at(50).context("no task")?, at(99).context("no task")?))
+    Ok((at(50).context("no time")?, at(99).context("no time")?))
 }
 
 async fn one(connection: &mut Connection) -> Result<()> {

@@ -6,6 +6,7 @@ mod due;
 mod fair;
 mod history;
 mod http;
+mod idle;
 mod latency;
 mod load;
 mod polls;
@@ -33,6 +34,8 @@ enum Command {
     History(history::Args),
     /// Measures how long few tasks wait beside many of another owner, and how even owners get on.
     Fair(fair::Args),
+    /// Measures what very many clients cost that wait, and those that never finish a request.
+    Idle(idle::Args),
 }
 
 /// A system to measure.
@@ -63,5 +66,6 @@ async fn main() -> Result<()> {
         Command::Due(args) => due::run(&args).await,
         Command::History(args) => history::run(&args).await,
         Command::Fair(args) => fair::run(&args).await,
+        Command::Idle(args) => idle::run(&args).await,
     }
 }

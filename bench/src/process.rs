@@ -11,6 +11,8 @@ use tokio::process::{Child, Command};
 
 use crate::http::Address;
 
+/// The unit of time in `/proc`: the same on every Linux.
+const TICKS_PER_SECOND: f64 = 100.0;
 /// How long a system may take to start.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -60,6 +62,19 @@ impl Process {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         bail!("{command} does not answer")
+    }
+
+    /// Seconds that the process has spent on a core since it began.
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
+        let id = self.0.id().context("the process has ended")?;
+        let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
+        // The name may hold anything, so the fields are counted from its end: the 12th and 13th.
+        let (_, fields) = stat.rsplit_once(')').context("no name")?;
+        let mut ticks = 0;
+        for field in fields.split_whitespace().skip(11).take(2) {
+            ticks += field.parse::<u32>()?;
+        }
+        Ok(f64::from(ticks) / TICKS_PER_SECOND)
     }
 
     /// Resident memory in MiB, of the process and of those that it has started.

@@ -35,6 +35,17 @@ impl Queue {
             Self::Email | Self::Default => 64,
         }
     }
+
+    /// How many rings of this queue are outstanding, unless many come at once.
+    ///
+    /// They are heard in the order in which they came, so there are few: enough to wake every worker
+    /// that has room. A worker without room asks the database who comes next.
+    pub(crate) const fn rings_max(self) -> usize {
+        match self.batch_max() {
+            1 => 4,
+            batch => 2 * batch,
+        }
+    }
 }
 
 /// A kind of work. The payload is this type; the worker has its handler.

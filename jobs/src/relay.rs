@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::{
-    bell::{Bell, Depth},
+    bell::Bell,
     job::Queue,
-    keep, store,
+    keep,
+    store::{self, Turn},
 };
 
 /// A ring that was lost is repeated within this time.
@@ -33,28 +34,10 @@ const CHORES_PAUSE: Duration = Duration::from_millis(100);
 /// What a relay remembers from round to round.
 #[derive(Debug, Default)]
 struct Memory {
-    feeds: HashMap<Queue, Feed>,
+    /// Where the lines of a queue go on.
+    turns: HashMap<Queue, Turn>,
     /// When the chores were last done.
     chores_at: Option<Instant>,
-}
-
-/// How far a queue was fed.
-#[derive(Debug, Default)]
-struct Feed {
-    /// Where its lines go on.
-    turn: store::Turn,
-    /// When it was last looked at, and how many rings were outstanding after that.
-    left: Option<(Instant, usize)>,
-}
-
-impl Feed {
-    /// How many rings should be outstanding, judged by how fast they went since the last time.
-    fn wanted(&self, depth: Depth, outstanding: usize) -> usize {
-        let (before, time) = self
-            .left
-            .map_or((0, PERIOD), |(at, before)| (before, at.elapsed()));
-        depth.wanted(before, outstanding, time)
-    }
 }
 
 /// Runs until it is cancelled. A database that is out of reach is tried again, at most one period
@@ -96,14 +79,8 @@ async fn round(db: &Db, bell: &Bell, memory: &mut Memory) -> Result<Option<DateT
         memory.chores_at = Some(Instant::now());
     }
     for queue in Queue::ALL {
-        ring(
-            db,
-            bell,
-            *queue,
-            memory.feeds.entry(*queue).or_default(),
-            now,
-        )
-        .await?;
+        let turn = memory.turns.entry(*queue).or_default();
+        ring(db, bell, *queue, turn, now).await?;
     }
     if tidy {
         return Ok(Some(now + CHORES_PAUSE));
@@ -139,20 +116,19 @@ async fn ring(
     db: &Db,
     bell: &Bell,
     queue: Queue,
-    feed: &mut Feed,
+    turn: &mut Turn,
     now: DateTime<Utc>,
 ) -> Result<()> {
     let Some(outstanding) = bell.outstanding(queue).await else {
         return Ok(());
     };
-    let wanted = feed.wanted(Depth::of(queue), outstanding);
-    let room = wanted.saturating_sub(outstanding);
+    let most = queue.rings_max();
+    let room = most.saturating_sub(outstanding);
     if room == 0 {
-        bell.more(queue, wanted / 2);
+        bell.more(queue, most / 2);
         return Ok(());
     }
-    let due = store::due(db, queue, now, now - PERIOD, &mut feed.turn, room).await?;
-    feed.left = Some((Instant::now(), outstanding + due.len()));
+    let due = store::due(db, queue, now, now - PERIOD, turn, room).await?;
     if due.is_empty() {
         return Ok(());
     }
@@ -161,7 +137,7 @@ async fn ring(
     let full = due.len() == room;
     bell.ring(&due.into_iter().map(|id| (queue, id)).collect::<Vec<_>>());
     if full {
-        bell.more(queue, wanted / 2);
+        bell.more(queue, most / 2);
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::{fleet::Fleet, sse::Events};
+use crate::{fleet::Fleet, sse::Events, ws::Socket};
 
 /// How long a story waits for anything before it fails.
 pub const PATIENCE: Duration = Duration::from_mins(4);
@@ -219,9 +219,8 @@ impl Http {
 
     /// A request to be completed and sent with [`send`].
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let turn = self.asked.fetch_add(1, Ordering::Relaxed) % self.bases.len();
         self.client
-            .request(method, format!("{}{path}", self.bases[turn]))
+            .request(method, format!("{}{path}", self.base()))
     }
 
     /// GET, whatever the status.
@@ -277,6 +276,17 @@ impl Http {
             // A resource that cannot be long-polled answers at once.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Opens a WebSocket.
+    pub async fn socket(&self) -> anyhow::Result<Socket> {
+        Socket::open(self.base()).await
+    }
+
+    /// The server whose turn it is.
+    fn base(&self) -> &str {
+        let turn = self.asked.fetch_add(1, Ordering::Relaxed);
+        &self.bases[turn % self.bases.len()]
     }
 
     /// Opens the event stream of a task, after the given event.

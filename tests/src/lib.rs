@@ -4,3 +4,4 @@ pub mod app;
 pub mod architecture;
 pub mod fleet;
 pub mod sse;
+pub mod ws;

@@ -1,6 +1,6 @@
 //! Tasks as any client uses them: submit, poll, list, cancel, retry, forget.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use e2e::{
     app::{Answer, TestApp, send},
@@ -16,6 +16,37 @@ async fn submit(app: &TestApp, key: &str, body: &Value) -> anyhow::Result<Answer
         .request(Method::POST, "/v1/tasks")
         .header("Idempotency-Key", key);
     send(request.json(body)).await
+}
+
+/// Follows tasks on a new connection, from what was seen of each, until so few have not ended, and
+/// answers how many these are.
+async fn follow(
+    app: &TestApp,
+    seen: &mut BTreeMap<String, Vec<u64>>,
+    enough: usize,
+) -> TestResult<usize> {
+    let mut socket = app.http.socket().await?;
+    for (id, events) in &*seen {
+        socket
+            .subscribe(id, events.last().copied().unwrap_or(0))
+            .await?;
+    }
+    let mut left = seen.len();
+    while left > enough {
+        let said = socket.said().await?;
+        let topic = said["topic"].as_str().unwrap_or_default();
+        let id = topic.strip_prefix("task:").ok_or("it is about a task")?;
+        match said["op"].as_str() {
+            Some("event") => {
+                let events = seen.get_mut(id).ok_or("it is about one of these")?;
+                events.push(said["id"].as_u64().ok_or("it has a number")?);
+            }
+            Some("unsubscribed") => left -= 1,
+            Some("subscribed") => {}
+            _ => return Err(said.to_string().into()),
+        }
+    }
+    Ok(left)
 }
 
 everywhere! {
@@ -82,6 +113,31 @@ everywhere! {
         assert!(changed.header("preference-applied").is_some(), "{changed:?}");
         assert_ne!(changed.header("etag"), Some(etag));
         app.http.ended(&id).await?;
+        app.close().await?;
+        Ok(())
+    }
+
+    async fn many_tasks_are_watched_on_one_connection_and_on_the_next(stage: &Stage) -> TestResult {
+        const TASKS: usize = 20;
+        let app = TestApp::start(stage).await?;
+        let mut seen: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for n in 0..TASKS {
+            let id = app.http.noop(json!({"n": n, "sleep_ms": 500})).await?;
+            seen.insert(id, Vec::new());
+        }
+
+        // The first connection breaks off in the middle; the second one is to another server, if there
+        // are several, and goes on after what was seen.
+        let mut left = follow(&app, &mut seen, TASKS / 2).await?;
+        assert!(left > 0, "some have not ended");
+        left = follow(&app, &mut seen, 0).await?;
+
+        assert_eq!(left, 0);
+        for (id, events) in &seen {
+            let task = app.http.get(&format!("/v1/tasks/{id}")).await?.body;
+            let all: Vec<_> = (1..=task["version"].as_u64().ok_or("no version")?).collect();
+            assert_eq!((events, &task["state"]), (&all, &json!("succeeded")), "{task}");
+        }
         app.close().await?;
         Ok(())
     }

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jobs::{Queue, Task, store};
+use jobs::{
+    Queue, Task,
+    store::{self, Turn},
+};
 use models::TaskId;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -118,6 +121,15 @@ async fn drain(attempts: &TaskTracker, held: &Held, grace: Duration) {
     }
 }
 
+/// What a taker knows of the work that waits.
+#[derive(Default)]
+struct Search {
+    /// There was as much as there was room for, so there may be more.
+    more: bool,
+    /// Where the lines of the queue go on.
+    turn: Turn,
+}
+
 /// Takes the work of one queue.
 #[derive(Clone)]
 struct Taker {
@@ -132,16 +144,23 @@ struct Taker {
 
 impl Taker {
     async fn take(&self) {
+        let mut search = Search::default();
         // Room comes first: an id that is taken from the bell is started at once, the others stay
         // where every worker of this process can take them.
         while let Some(room) = self.room().await {
-            let ids = self.ctx.bell.take(self.queue, room.num_permits()).await;
+            // With more to do than room, it matters who goes first; the bell does not know.
+            let rung = if search.more {
+                None
+            } else {
+                Some(self.ctx.bell.take(self.queue, room.num_permits()).await)
+            };
             // Not to be interrupted by a drain: a row that was started must find its attempt. And
             // waited for: meanwhile room gathers for the next statement.
-            let started = self.attempts.spawn(self.clone().start(ids, room));
-            if let Err(panic) = started.await {
+            let started = self.attempts.spawn(self.clone().start(rung, search, room));
+            search = started.await.unwrap_or_else(|panic| {
                 error!(%panic, "Tasks were started and have to be found again");
-            }
+                Search::default()
+            });
         }
     }
 
@@ -161,21 +180,38 @@ impl Taker {
         Some(room)
     }
 
-    /// Starts the tasks and works on them; nothing happens to those that somebody else started.
-    async fn start(self, ids: Vec<TaskId>, mut room: OwnedSemaphorePermit) {
-        let started = store::start(&self.ctx.db, &ids, &self.worker, self.ctx.db.now()).await;
-        match started {
+    /// Starts what was rung for, or else what comes first, and works on it; nothing happens to what
+    /// somebody else started.
+    async fn start(
+        self,
+        rung: Option<Vec<TaskId>>,
+        mut search: Search,
+        mut room: OwnedSemaphorePermit,
+    ) -> Search {
+        let (db, most) = (&self.ctx.db, room.num_permits());
+        let started = if let Some(ids) = &rung {
+            store::start(db, ids, &self.worker, db.now()).await
+        } else {
+            let turn = &mut search.turn;
+            store::start_next(db, self.queue, most, turn, &self.worker, db.now()).await
+        };
+        let found = rung.as_ref().map(Vec::len);
+        search.more = match started {
             Ok(started) => {
+                let found = found.unwrap_or(started.len());
                 for task in started {
                     self.ctx.bell.announce(task.id);
                     self.work(task, room.split(1));
                 }
+                found >= most
             }
             Err(error) => {
-                warn!(%error, tasks = ids.len(), "The tasks could not be started");
+                warn!(%error, "No tasks could be started");
                 sleep(DATABASE_PAUSE).await;
+                false
             }
-        }
+        };
+        search
     }
 
     /// Works on a task that was started, until its end.

@@ -12,6 +12,7 @@ pub(crate) mod schedules;
 pub(crate) mod tasks;
 pub(crate) mod unsubscribe;
 pub(crate) mod webhooks;
+pub(crate) mod ws;
 
 use poem_openapi::Tags;
 

@@ -17,3 +17,4 @@ mod signer;
 mod sockets;
 mod tasks;
 mod webhooks;
+mod ws;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::{
-    App, Operators,
+    App, Operators, Sockets,
     limits::{BODY_BYTES_MAX, Timeouts},
 };
 use futures_util::stream;
@@ -34,6 +34,7 @@ pub(crate) fn api(test: &TestDb) -> Api {
     let timeouts = Timeouts {
         body: Duration::from_millis(50),
         request: Duration::from_secs(1),
+        ..Timeouts::default()
     };
     let mut app = App::new(test.db.clone(), Bell::in_process(), Health::default());
     app.timeouts = timeouts;
@@ -90,13 +91,8 @@ pub(crate) async fn provoke(api: &Api, code: &str) -> TestResult<Answer> {
         "validation_failed" => submit(r#"{"kind": "noop", "payload": {}}"#.into(), JSON).await,
         "internal" => read("/test/panics", id).await,
         "request_timeout" => read("/test/sleeps", id).await,
-        "operator_token_required" => {
-            let mut app = api.app.clone();
-            app.operators = Operators::bearer("secret");
-            let wrong = ("authorization", "Bearer wrong");
-            let api = Api::with(app, Route::new());
-            api.get_with("/v1/admin/queues", &[id, wrong]).await
-        }
+        "upgrade_required" => read("/v1/ws", id).await,
+        "operator_token_required" | "too_many_sockets" => provoke_by_setting(api, code, id).await,
         "no_operator" => read("/v1/admin/queues", id).await,
         _ => provoke_by_state(api, code, id).await,
     }
@@ -116,6 +112,19 @@ async fn provoke_by_mail(api: &Api, code: &str, id: (&str, &str)) -> TestResult<
             api.post_with("/v1/emails", &body, &[id]).await
         }
     }
+}
+
+/// The problems of an API that is set up differently.
+async fn provoke_by_setting(api: &Api, code: &str, id: (&str, &str)) -> TestResult<Answer> {
+    let mut app = api.app.clone();
+    app.operators = Operators::bearer("secret");
+    app.sockets = Sockets::new(0);
+    let api = Api::with(app, Route::new());
+    if code == "too_many_sockets" {
+        return api.get_with("/v1/ws", &[id]).await;
+    }
+    let wrong = ("authorization", "Bearer wrong");
+    api.get_with("/v1/admin/queues", &[id, wrong]).await
 }
 
 /// The problems that need something to be there first.

@@ -1,29 +1,30 @@
 //! The bell inside a process: who rings and who listens share memory.
 
-use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
 
 use models::TaskId;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
-use super::line::Line;
+use super::{
+    line::Line,
+    watchers::{Watch, Watchers},
+};
 use crate::job::Queue;
-
-/// Watchers of different tasks share so many places: a few of them wake for nothing.
-const PLACES: usize = 64;
 
 /// The bell inside a process.
 #[derive(Debug)]
 pub struct InProcess {
     lines: Vec<Line>,
-    places: Vec<watch::Sender<()>>,
+    pub(super) watchers: Arc<Watchers>,
     relay: Notify,
 }
 
 impl InProcess {
-    pub(super) fn new() -> Self {
+    /// `hears` when there is no other process, so that every change is announced here.
+    pub(super) fn new(hears: bool) -> Self {
         Self {
             lines: Queue::ALL.iter().map(|_| Line::default()).collect(),
-            places: (0..PLACES).map(|_| watch::Sender::new(())).collect(),
+            watchers: Arc::new(Watchers::new(hears)),
             relay: Notify::new(),
         }
     }
@@ -36,20 +37,8 @@ impl InProcess {
         self.line(queue).take(most, || self.nudge()).await
     }
 
-    /// Wakes those who watch a task.
-    pub(super) fn announce(&self, id: TaskId) {
-        self.places[place(id)].send_replace(());
-    }
-
-    /// Wakes all who watch: nobody knows what was missed.
-    pub(super) fn announce_all(&self) {
-        for place in &self.places {
-            place.send_replace(());
-        }
-    }
-
-    pub(super) fn watch(&self) -> Vec<watch::Receiver<()>> {
-        self.places.iter().map(watch::Sender::subscribe).collect()
+    pub(super) fn watch(&self) -> Watch {
+        Watch::new(self.watchers.clone())
     }
 
     pub(super) fn nudge(&self) {
@@ -59,10 +48,4 @@ impl InProcess {
     pub(super) async fn nudged(&self) {
         self.relay.notified().await;
     }
-}
-
-/// The place where a task is watched.
-pub(super) fn place(id: TaskId) -> usize {
-    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(id);
-    usize::try_from(hash % PLACES as u64).unwrap_or(0)
 }

@@ -11,8 +11,6 @@ use std::{
 use models::TaskId;
 use tokio::sync::Notify;
 
-use super::Depth;
-
 /// Rings outstanding in a queue of a process at most; those beyond are dropped, and the relay
 /// repeats them.
 pub const RINGS_MAX: usize = 1024;
@@ -43,10 +41,10 @@ impl Line {
         }
     }
 
-    /// Adds a ring that does not come from the relay, if the line is short and nothing that was not
-    /// rung comes before it.
-    pub(super) fn offer(&self, id: TaskId, depth: Depth) {
-        if self.rings().offer(id, depth) {
+    /// Adds a ring that does not come from the relay, if the line is shorter than `most` and nothing
+    /// that was not rung comes before it.
+    pub(super) fn offer(&self, id: TaskId, most: usize) {
+        if self.rings().offer(id, most) {
             self.rung.notify_one();
         }
     }
@@ -132,8 +130,8 @@ impl Rings {
         new
     }
 
-    fn offer(&mut self, id: TaskId, depth: Depth) -> bool {
-        (self.low.is_none() || self.line.is_empty()) && self.push(id, depth.offered_max)
+    fn offer(&mut self, id: TaskId, most: usize) -> bool {
+        (self.low.is_none() || self.line.is_empty()) && self.push(id, most)
     }
 
     /// What is taken, how many are left, and whether the relay is to look for more.

@@ -3,27 +3,23 @@
 //! A ring may be lost and may come twice. Nobody is told anything that is not in the row: whoever
 //! hears the bell reads the row, and the relay rings again for what nobody started.
 
-mod depth;
 mod in_process;
 mod line;
 mod redis;
+mod watchers;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use models::TaskId;
-use tokio::{sync::watch, time::timeout};
 
-pub(crate) use self::depth::Depth;
 pub use self::{
     in_process::InProcess,
     line::RINGS_MAX,
     redis::{AddressError, OUTSTANDING_MAX, Redis, RedisOptions},
+    watchers::Watch,
 };
 use crate::{job::Queue, kinds, store::Changed, task::Task, word::State};
-
-/// Whoever watches a task looks again after this long: an announcement may be lost.
-const WATCH_PERIOD: Duration = Duration::from_secs(1);
 
 /// The bell of a process.
 #[derive(Clone, Debug)]
@@ -37,7 +33,7 @@ pub enum Bell {
 impl Bell {
     /// A bell for a system of one process.
     pub fn in_process() -> Self {
-        Self::InProcess(Arc::new(InProcess::new()))
+        Self::InProcess(Arc::new(InProcess::new(true)))
     }
 
     /// A bell for many processes. Redis need not be there: it is tried again for ever.
@@ -67,7 +63,7 @@ impl Bell {
     /// Says that a task is due, unless others should go first: then the relay is asked in time.
     fn offer(&self, queue: Queue, id: TaskId) {
         match self {
-            Self::InProcess(bell) => bell.line(queue).offer(id, Depth::of(queue)),
+            Self::InProcess(bell) => bell.line(queue).offer(id, queue.rings_max()),
             Self::Redis(bell) => bell.offer(queue, id),
         }
     }
@@ -101,18 +97,14 @@ impl Bell {
     /// Says that a task changed visibly. Never waits and never fails.
     pub fn announce(&self, id: TaskId) {
         match self {
-            Self::InProcess(bell) => bell.announce(id),
+            Self::InProcess(bell) => bell.watchers.announce(id),
             Self::Redis(bell) => bell.announce(id),
         }
     }
 
-    /// Starts to watch: changes announced from now on are seen.
-    ///
-    /// Watch first, then read the row, then wait: nothing that happens in between is missed.
+    /// Watches tasks, none yet.
     pub fn watch(&self) -> Watch {
-        Watch {
-            places: self.local().watch(),
-        }
+        self.local().watch()
     }
 
     /// Asks the relay of this process to look now.
@@ -168,23 +160,5 @@ impl Bell {
             Self::InProcess(bell) => bell,
             Self::Redis(bell) => bell.local(),
         }
-    }
-}
-
-/// Sees that tasks change.
-#[derive(Debug)]
-pub struct Watch {
-    places: Vec<watch::Receiver<()>>,
-}
-
-impl Watch {
-    /// Returns when the task may have changed since the last call, after `patience` at the latest.
-    ///
-    /// Also returns once a second, because an announcement may be lost: read the row, and call again
-    /// if it is the same.
-    pub async fn changed(&mut self, id: TaskId, patience: Duration) {
-        let place = &mut self.places[in_process::place(id)];
-        // Neither a time-out nor a bell that is gone matters: the caller reads the row anyway.
-        let _ = timeout(patience.min(WATCH_PERIOD), place.changed()).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What the relay has to ring.
+//! Which tasks of a queue come first: those that the relay rings for, those that a busy worker starts.
 //!
 //! Each owner's tasks of a kind are a line. Lines are found by skipping through an index, and a
 //! bounded number of tasks is looked at in each: an owner with 100,000 tasks costs no more than one
@@ -32,8 +32,7 @@ pub struct Turn(Option<(OwnerId, String)>);
 /// Due tasks of a queue for which nobody rang since `rung_before`, the first to run first, at most
 /// `limit`; marks them as rung.
 ///
-/// None of a paused queue, none beyond the tasks that a kind lets an owner run, and none while
-/// another process does the same for the queue.
+/// None of a paused queue, and none beyond the tasks that a kind lets an owner run.
 pub async fn due(
     db: &Db,
     queue: Queue,
@@ -42,26 +41,60 @@ pub async fn due(
     turn: &mut Turn,
     limit: usize,
 ) -> Result<Vec<TaskId>> {
-    if limit == 0 {
+    let choice = Choice {
+        rung_before,
+        rung: false,
+        limit,
+    };
+    let Some((mut tx, mut ids)) = choose(db, queue, now, turn, &choice).await? else {
         return Ok(Vec::new());
-    }
-    let lines = lines(&mut db.conn().await?, queue, turn).await?;
-    if lines.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut tx = db.begin().await?;
-    if !feeds(&mut tx, queue, now).await? {
-        return Ok(Vec::new());
-    }
-    let look = ((RUNG_MAX + 2 * limit) / lines.len()).max(LOOK_MIN);
-    let lines = with_room(&mut tx, queue, lines).await?;
-    let candidates = candidates(&mut tx, queue, &lines, (now, rung_before), look).await?;
-    let mut ids = fair::order(&lines, candidates, now);
-    ids.truncate(limit);
+    };
     let marked = mark(&mut tx, &ids, now).await?;
     tx.commit().await?;
     ids.retain(|id| marked.contains(id));
     Ok(ids)
+}
+
+/// What is to be chosen.
+pub(super) struct Choice {
+    /// Rings that are older count for nothing.
+    pub(super) rung_before: DateTime<Utc>,
+    /// Whether those for which somebody rang are chosen too.
+    pub(super) rung: bool,
+    /// Tasks at most.
+    pub(super) limit: usize,
+}
+
+/// Chooses the tasks of a queue that come first. Until the end of the transaction that comes with
+/// them, nobody else chooses.
+///
+/// Nothing when there is nothing to choose from.
+pub(super) async fn choose(
+    db: &Db,
+    queue: Queue,
+    now: DateTime<Utc>,
+    turn: &mut Turn,
+    choice: &Choice,
+) -> Result<Option<(Tx, Vec<TaskId>)>> {
+    if choice.limit == 0 {
+        return Ok(None);
+    }
+    let lines = lines(&mut db.conn().await?, queue, turn).await?;
+    if lines.is_empty() {
+        return Ok(None);
+    }
+    let mut tx = db.begin().await?;
+    if !chooses_alone(&mut tx, queue, now).await? {
+        return Ok(None);
+    }
+    let passed_over = if choice.rung { 0 } else { RUNG_MAX };
+    let look = ((passed_over + 2 * choice.limit) / lines.len()).max(LOOK_MIN);
+    let lines = with_room(&mut tx, queue, lines).await?;
+    let times = (now, choice.rung_before);
+    let candidates = candidates(&mut tx, queue, &lines, times, look).await?;
+    let mut ids = fair::order(&lines, candidates, choice.rung, now);
+    ids.truncate(choice.limit);
+    Ok(Some((tx, ids)))
 }
 
 /// The lines of a queue from the turn on.
@@ -106,22 +139,26 @@ async fn lines(conn: &mut Conn, queue: Queue, turn: &mut Turn) -> Result<Vec<(Ow
     Ok(lines)
 }
 
-/// Whether this transaction may ring for the queue: it is not paused, and nobody else does.
-async fn feeds(tx: &mut Tx, queue: Queue, now: DateTime<Utc>) -> Result<bool> {
-    let (free,) = sql!(
-        tx, fetch_one One<bool>,
-        postgres
-        "select pg_try_advisory_xact_lock(hashtextextended('lyo.due.' || $1, 0))
-            and not exists (
-                select 1 from queues
-                where queue = $1 and mode = 'paused' and (paused_until is null or paused_until > $2))",
-        sqlite
+/// Waits until nobody else chooses from the queue. False when it is paused.
+async fn chooses_alone(tx: &mut Tx, queue: Queue, now: DateTime<Utc>) -> Result<bool> {
+    // In a statement of its own: what the next ones see must be later than what others chose. SQLite
+    // has one writer, which this transaction is.
+    sql!(
+        tx, execute,
+        postgres "select pg_advisory_xact_lock(hashtextextended('lyo.due.' || $1, 0))",
+        sqlite "select $1",
+        queue,
+    )?;
+    let (open,) = sql!(
+        tx,
+        fetch_one One<bool>,
         "select not exists (
             select 1 from queues
             where queue = $1 and mode = 'paused' and (paused_until is null or paused_until > $2))",
-        queue, now,
+        queue,
+        now,
     )?;
-    Ok(free)
+    Ok(open)
 }
 
 /// The lines that have room, with what their owners have running.

@@ -45,8 +45,13 @@ impl Candidate {
     }
 }
 
-/// The candidates that are to be rung, the first to run first.
-pub(super) fn order(lines: &[Line], candidates: Vec<Candidate>, now: DateTime<Utc>) -> Vec<TaskId> {
+/// The candidates that were not rung yet, or all of them, the first to run first.
+pub(super) fn order(
+    lines: &[Line],
+    candidates: Vec<Candidate>,
+    rung: bool,
+    now: DateTime<Utc>,
+) -> Vec<TaskId> {
     let mut within: HashMap<(OwnerId, &str), (usize, usize)> = lines
         .iter()
         .map(|line| ((line.owner, line.kind.as_str()), (line.room, line.busy)))
@@ -56,7 +61,8 @@ pub(super) fn order(lines: &[Line], candidates: Vec<Candidate>, now: DateTime<Ut
         .into_iter()
         .map(|task| (task.class(now), task))
         .collect();
-    // Those in hand first: they take up room and turns without being rung again.
+    // Those that were rung first: they take up room and turns, since somebody may be about to start
+    // them.
     rows.sort_by_key(|(class, task)| (Reverse(task.rung), *class, task.run_at, task.id));
     let mut next = Vec::with_capacity(rows.len());
     for (class, task) in &rows {
@@ -69,7 +75,7 @@ pub(super) fn order(lines: &[Line], candidates: Vec<Candidate>, now: DateTime<Ut
         *room -= 1;
         let turn = turns.entry((task.owner_id, *class)).or_insert(*busy);
         *turn += 1;
-        if !task.rung {
+        if rung || !task.rung {
             next.push((*class, *turn, task.run_at, task.id));
         }
     }

@@ -46,7 +46,7 @@ pub use end::{cancelled, fail};
 pub use enqueue::{
     CHILDREN_MAX, New, Options, PAYLOAD_BYTES_MAX, enqueue, enqueue_many, enqueue_raw,
 };
-pub use events::events;
+pub use events::{Followed, events, events_many};
 pub use fair::AGEING;
 pub use find::{Filter, children, find, get, list};
 pub use forget::{delete, prune};
@@ -57,7 +57,7 @@ pub use position::{POSITION_MAX, positions};
 pub use progress::{partial, progress};
 pub use put_back::{release, retry, snooze, wait};
 pub use reap::{Reaped, reap, take_over};
-pub use start::start;
+pub use start::{start, start_next};
 pub use succeed::{Success, succeed, succeed_many};
 
 use models::{Error, Result};

@@ -67,17 +67,18 @@ pub async fn release(tx: &mut Tx, lease: Lease, now: DateTime<Utc>) -> Result<Ch
     put_back(tx, lease, &back, None, now).await
 }
 
-/// `running` to `queued` at once: its worker fell silent. The attempt counts unless it is spared.
+/// `running` to `queued` until `run_at`: its worker fell silent. The attempt counts unless it is
+/// spared.
 pub(super) async fn lost(
     tx: &mut Tx,
     lease: Lease,
     failure: &Failure,
-    spared: bool,
+    (run_at, spared): (DateTime<Utc>, bool),
     now: DateTime<Utc>,
 ) -> Result<Changed> {
     let back = Back {
-        reason: None,
-        run_at: Some(now),
+        reason: (run_at > now).then_some(Reason::Backoff),
+        run_at: Some(run_at),
         spared,
         ending: Ending::Lost,
     };

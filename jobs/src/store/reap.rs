@@ -1,5 +1,10 @@
 //! Takes back what silent workers held, and ends what was not started in time.
 
+use std::{
+    hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
+    time::Duration,
+};
+
 use chrono::{DateTime, Utc};
 use models::{Db, Result, TaskId, Tx, sql, sql::One};
 
@@ -11,6 +16,11 @@ use crate::{
 
 /// Tasks that [`take_over`] takes back in one round.
 const TAKE_OVER_MAX: u32 = 256;
+/// Tasks that lose a worker later than in their first attempt start again spread over this time.
+///
+/// One of them may be what kills the workers; those that were lost beside it would be lost beside it
+/// again, and fail for nothing, if all of them started together.
+const APART_MAX: Duration = Duration::from_secs(4);
 
 /// What was taken back.
 #[derive(Clone, Debug, Default)]
@@ -158,8 +168,23 @@ async fn give_back(tx: &mut Tx, task: &Task, now: DateTime<Utc>) -> Result<Chang
     if used_up {
         end::stop(tx, lease, State::Failed, Some(&failure), Ending::Lost, now).await
     } else {
-        put_back::lost(tx, lease, &failure, spared, now).await
+        let suspect = task.attempts_used() > 1 && !spared;
+        let run_at = now
+            + if suspect {
+                apart(lease)
+            } else {
+                Duration::ZERO
+            };
+        put_back::lost(tx, lease, &failure, (run_at, spared), now).await
     }
+}
+
+/// How long the next attempt waits: another time for each task, and for each of its attempts.
+fn apart(lease: Lease) -> Duration {
+    let hash =
+        BuildHasherDefault::<DefaultHasher>::default().hash_one((lease.task_id, lease.attempt));
+    let milliseconds = u64::try_from(APART_MAX.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(hash % milliseconds)
 }
 
 async fn expire(db: &Db, id: TaskId, now: DateTime<Utc>) -> Result<Option<Changed>> {

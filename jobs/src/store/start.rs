@@ -3,8 +3,16 @@
 use chrono::{DateTime, Utc};
 use models::{Db, Result, TaskId, Tx, sql, sql::Ids};
 
-use super::{attempts, count, events};
-use crate::task::{Lease, Task};
+use super::{
+    attempts, count,
+    due::{self, Choice, Turn},
+    events,
+};
+use crate::{
+    job::Queue,
+    relay::PERIOD,
+    task::{Lease, Task},
+};
 
 /// Starts those of the tasks that are queued, due, not expired, have attempts left, and whose queue
 /// is not paused.
@@ -12,7 +20,33 @@ use crate::task::{Lease, Task};
 /// The others are left out without a word: a bell may ring twice, and somebody else may be first.
 /// `worker` must be a name that no other process has or had: leases hang on it.
 pub async fn start(db: &Db, ids: &[TaskId], worker: &str, now: DateTime<Utc>) -> Result<Vec<Task>> {
-    let mut tx = db.begin().await?;
+    begin(db.begin().await?, ids, worker, now).await
+}
+
+/// Starts those tasks of a queue that come first, `most` at most, whoever was rung for.
+///
+/// For a worker that has more to do than room: who goes first is decided at the last moment. Waits
+/// while somebody else chooses from the queue.
+pub async fn start_next(
+    db: &Db,
+    queue: Queue,
+    most: usize,
+    turn: &mut Turn,
+    worker: &str,
+    now: DateTime<Utc>,
+) -> Result<Vec<Task>> {
+    let choice = Choice {
+        rung_before: now - PERIOD,
+        rung: true,
+        limit: most,
+    };
+    match due::choose(db, queue, now, turn, &choice).await? {
+        Some((tx, ids)) => begin(tx, &ids, worker, now).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+async fn begin(mut tx: Tx, ids: &[TaskId], worker: &str, now: DateTime<Utc>) -> Result<Vec<Task>> {
     let tasks = claim(&mut tx, ids.iter().copied().collect(), worker, now).await?;
     if !tasks.is_empty() {
         attempts::begin(&mut tx, &tasks, now).await?;

@@ -112,14 +112,15 @@ async fn a_change_wakes_those_who_watch_in_another_process() -> TestResult {
     let (api, worker) = (api(&redis)?, worker(&redis, &[])?);
     let id = ids(1)[0];
     let mut watch = api.watch();
+    watch.add(id);
 
-    // A watcher looks by itself once a second: many changes in less show that it was woken.
+    // A watcher looks by itself every few seconds: many changes in less show that it was woken.
     let woken = async {
         let mut quick = 0;
         while quick < 10 {
             worker.announce(id);
             let began = tokio::time::Instant::now();
-            watch.changed(id, PATIENCE).await;
+            watch.changed(PATIENCE).await;
             if began.elapsed() < Duration::from_millis(500) {
                 quick += 1;
             }

@@ -160,6 +160,7 @@ on_both! {
             assert_eq!(started.attempt, starts);
             now += silence();
             store::reap(db, now, 100).await?;
+            now += seconds(10);
         }
 
         let task = get(db, task.id).await?;
@@ -168,6 +169,30 @@ on_both! {
         let attempts = store::attempts(&mut conn, OwnerId::LOCAL, task.id).await?;
         assert!(attempts.iter().all(|attempt| attempt.outcome == Some(Ending::Lost)));
         assert!(task.error.is_some_and(|error| !error.retryable));
+        Ok(())
+    }
+
+    async fn tasks_that_were_lost_together_twice_start_apart(db: &Db) -> TestResult {
+        let mut ids = Vec::new();
+        for _ in 0..20 {
+            ids.push(enqueue(db, options()).await?.id);
+        }
+        let mut now = db.now();
+        let mut starts = BTreeSet::new();
+        for loss in 1..=2 {
+            assert_eq!(store::start(db, &ids, WORKER, now).await?.len(), ids.len());
+            now += silence();
+            let reaped = store::reap(db, now, 100).await?;
+            starts = reaped.requeued.iter().map(|lost| lost.task.run_at).collect();
+            if loss == 1 {
+                assert_eq!(starts, BTreeSet::from([now]), "at once the first time");
+            }
+        }
+
+        assert!(starts.len() > 10, "{starts:?}");
+        assert!(starts.iter().all(|start| (now..now + seconds(5)).contains(start)), "{starts:?}");
+        let waiting = get(db, ids[0]).await?.waiting(now).map(|waiting| waiting.reason);
+        assert_eq!(waiting, Some(jobs::Reason::Backoff));
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use crate::{
     },
 };
 use jobs::{
-    State,
+    Job as _, State,
     kinds::{Noop, WriteLesson},
     store,
 };
@@ -73,7 +73,8 @@ on_both! {
 
     async fn a_task_that_kills_its_workers_is_given_up(test: &TestDb) -> TestResult {
         let id = enqueue(&test.db, &Noop { n: 1, sleep_ms: 10_000, fail: None }).await?;
-        for attempt in 1..=3 {
+        let attempts = i64::from(Noop::RETRY.attempts);
+        for attempt in 1..=attempts {
             let worker = Worker::start(test, &good(), 1)?;
             until(&test.db, id, |task| task.state == State::Running && task.attempt == attempt).await?;
             worker.kill();
@@ -84,7 +85,7 @@ on_both! {
         let task = ended(&test.db, id).await?;
         worker.drain().await?;
 
-        assert_eq!((task.state, task.attempt), (State::Failed, 3));
+        assert_eq!((task.state, task.attempt), (State::Failed, attempts));
         assert_eq!(task.error.map(|error| error.code).as_deref(), Some("worker_lost"));
         Ok(())
     }

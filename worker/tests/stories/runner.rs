@@ -6,7 +6,7 @@ use crate::{
     scripted::{Reply, Scripted},
     support::{Worker, ended, enqueue, make_due, until},
 };
-use jobs::{State, kinds::Noop, store};
+use jobs::{Job as _, State, kinds::Noop, store};
 use models::{OwnerId, on_both, sql, testing::TestResult};
 
 fn model() -> Arc<Scripted> {
@@ -46,7 +46,8 @@ on_both! {
     async fn a_retry_waits_and_ends_after_the_last_attempt(test: &TestDb) -> TestResult {
         let worker = Worker::start(test, &model(), 1)?;
         let id = enqueue(&test.db, &Noop { n: 1, sleep_ms: 0, fail: Some(false) }).await?;
-        for attempt in 1..3 {
+        let attempts = i64::from(Noop::RETRY.attempts);
+        for attempt in 1..attempts {
             let back = until(&test.db, id, |task| {
                 task.attempt == attempt && task.state == State::Queued
             });
@@ -57,7 +58,7 @@ on_both! {
         let task = ended(&test.db, id).await?;
         worker.drain().await?;
 
-        assert_eq!((task.state, task.attempt), (State::Failed, 3));
+        assert_eq!((task.state, task.attempt), (State::Failed, attempts));
         Ok(())
     }
 

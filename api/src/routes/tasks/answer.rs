@@ -189,6 +189,7 @@ pub(crate) async fn follow(
     let deadline = Instant::now() + wait;
     // Before the first look at the row, so that no change falls between looking and waiting.
     let mut watch = app.bell.watch();
+    watch.add(id);
     loop {
         let task = get(app, caller, id).await?;
         let left = deadline.saturating_duration_since(Instant::now());
@@ -196,7 +197,7 @@ pub(crate) async fn follow(
             return Ok(task);
         }
         tokio::select! {
-            () = watch.changed(id, left) => {}
+            _ = watch.changed(left) => {}
             () = app.stop.cancelled() => {}
         }
     }

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, fmt::Write as _};
 
 use futures_util::stream;
-use jobs::{Event, EventKind, bell::Watch, store};
+use jobs::{Event, EventKind, bell::Watch};
 use models::id::TaskId;
 use poem::{Body, IntoResponse, Response, web::Data};
 use poem_openapi::{
@@ -21,7 +21,7 @@ use crate::{
     app::App,
     caller::Caller,
     json::{reference, register},
-    limits::{EVENTS_COMMENT_PERIOD, EVENTS_PAGE},
+    limits::EVENTS_COMMENT_PERIOD,
     problem::Problem,
     routes::Tag,
 };
@@ -58,7 +58,8 @@ impl Events {
         if task.state.is_done() && seq == task.version {
             return Ok(Streamed::Over);
         }
-        let watch = app.bell.watch();
+        let mut watch = app.bell.watch();
+        watch.add(id);
         let reader = Reader {
             app: app.clone(),
             caller,
@@ -169,7 +170,7 @@ impl Reader {
     async fn fetch(&mut self) -> bool {
         let deadline = tokio::time::Instant::now() + EVENTS_COMMENT_PERIOD;
         loop {
-            match self.read().await {
+            match self.app.events(self.caller, self.id, self.seq).await {
                 Ok(events) => self.waiting = events.into(),
                 Err(problem) => {
                     // The client comes back with the id of the last event that it got.
@@ -182,15 +183,10 @@ impl Reader {
                 return true;
             }
             tokio::select! {
-                () = self.watch.changed(self.id, left) => {}
+                _ = self.watch.changed(left) => {}
                 () = self.app.stop.cancelled() => return false,
             }
         }
-    }
-
-    async fn read(&self) -> Result<Vec<Event>, Problem> {
-        let mut conn = self.app.conn().await?;
-        Ok(store::events(&mut conn, self.caller.owner, self.id, self.seq, EVENTS_PAGE).await?)
     }
 }
 

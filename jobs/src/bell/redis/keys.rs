@@ -10,10 +10,7 @@ use models::TaskId;
 use redis::{RedisResult, Script, aio::ConnectionManager};
 
 use super::outbox::Rings;
-use crate::{
-    bell::{Depth, OUTSTANDING_MAX},
-    job::Queue,
-};
+use crate::{bell::OUTSTANDING_MAX, job::Queue};
 
 /// The channel that tells of changed tasks: sixteen bytes each.
 pub(super) const CHANGED: &str = "lyo:changed";
@@ -33,7 +30,7 @@ pub(super) struct Keys {
     more: String,
     count: String,
     batch: usize,
-    depth: Depth,
+    offered_max: usize,
 }
 
 impl Keys {
@@ -56,7 +53,7 @@ impl Keys {
             more: format!("{name}:more"),
             count: format!("{name}:count"),
             batch: queue.batch_max(),
-            depth: Depth::of(queue),
+            offered_max: queue.rings_max(),
         }
     }
 
@@ -87,7 +84,7 @@ impl Keys {
         offered: bool,
     ) -> RedisResult<usize> {
         let most = if offered {
-            self.depth.offered_max
+            self.offered_max
         } else {
             OUTSTANDING_MAX
         };

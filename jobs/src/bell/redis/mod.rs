@@ -86,7 +86,7 @@ impl Redis {
         let client = address::client(&options.url)?;
         let stop = CancellationToken::new();
         let shared = Arc::new(Shared {
-            local: InProcess::new(),
+            local: InProcess::new(false),
             outbox: Outbox::default(),
             options: options.clone(),
             keys: Queue::ALL.iter().map(|queue| Keys::of(*queue)).collect(),
@@ -129,7 +129,7 @@ impl Redis {
     }
 
     pub(super) fn announce(&self, id: TaskId) {
-        self.shared.local.announce(id);
+        self.shared.local.watchers.announce(id);
         self.shared.outbox.announce(id);
     }
 

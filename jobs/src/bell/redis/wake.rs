@@ -26,6 +26,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             if let Err(error) = session(&shared).await {
                 debug!(%error, "Heard nothing more from Redis");
             }
+            shared.local.watchers.hears(false);
             sleep(PAUSE).await;
         }
     };
@@ -42,7 +43,7 @@ async fn session(shared: &Shared) -> RedisResult<()> {
         in_time(sink.subscribe(channel)).await?;
     }
     shared.knock_all();
-    shared.local.announce_all();
+    shared.local.watchers.hears(true);
     loop {
         match timeout(PING_PERIOD, messages.next()).await {
             Ok(Some(message)) => hear(shared, &message),
@@ -60,7 +61,7 @@ fn hear(shared: &Shared, message: &Msg) {
     }
     let (ids, _) = message.get_payload_bytes().as_chunks::<16>();
     for id in ids {
-        shared.local.announce(Uuid::from_bytes(*id).into());
+        shared.local.watchers.announce(Uuid::from_bytes(*id).into());
     }
 }
 

@@ -1,0 +1,50 @@
+//! Many tasks watched on one connection, by WebSocket.
+//!
+//! The path stands outside of the specification, which knows requests and answers only; its
+//! introduction describes it.
+
+mod said;
+mod session;
+
+use poem::{
+    IntoResponse, Response, handler,
+    web::{
+        Data,
+        websocket::{WebSocket, WebSocketConfig},
+    },
+};
+
+use self::session::Session;
+use crate::{
+    app::App,
+    caller::Caller,
+    codes,
+    limits::{SOCKET_BUFFER_BYTES, SOCKET_MESSAGE_BYTES_MAX},
+    problem::Problem,
+};
+
+/// Opens a WebSocket on which a client subscribes to the events of its tasks.
+#[handler]
+pub(crate) fn connect(
+    app: Data<&App>,
+    caller: Caller,
+    socket: poem::Result<WebSocket>,
+) -> Result<Response, Problem> {
+    let Some(seat) = app.sockets.seat(caller.owner) else {
+        let code = &codes::TOO_MANY_SOCKETS;
+        return Err(Problem::new(code, code.meaning));
+    };
+    let code = &codes::UPGRADE_REQUIRED;
+    let socket = socket.map_err(|_| Problem::new(code, code.meaning))?;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(SOCKET_BUFFER_BYTES)
+        .write_buffer_size(SOCKET_BUFFER_BYTES)
+        .max_message_size(Some(SOCKET_MESSAGE_BYTES_MAX))
+        .max_frame_size(Some(SOCKET_MESSAGE_BYTES_MAX));
+    let app = app.clone();
+    let upgraded = socket.config(config).on_upgrade(move |socket| async move {
+        Session::new(app, caller, socket).run().await;
+        drop(seat);
+    });
+    Ok(upgraded.into_response())
+}
