@@ -4,6 +4,7 @@
 //! `serve` the sockets. Nothing here does slow work: whatever takes time becomes a task.
 
 mod accept;
+pub mod access;
 mod app;
 mod body;
 mod caller;
@@ -15,6 +16,7 @@ mod framing;
 mod guarded;
 mod idempotency;
 mod json;
+mod letters;
 pub mod limits;
 mod methods;
 mod openapi;
@@ -22,16 +24,21 @@ mod operator;
 mod origin;
 mod outage;
 mod page;
+mod passwords;
+mod place;
 mod problem;
 mod reads;
 mod request;
 pub mod role;
 mod routes;
 mod serve;
+mod standings;
 mod submissions;
+mod throttle;
 
+pub use access::{IdentityArgs, SigningKeys};
 pub use app::{App, build, build_with};
 pub use openapi::spec;
 pub use operator::{OperatorArgs, Operators};
 pub use routes::webhooks::{KeyError, WebhookArgs, WebhookKey};
-pub use serve::{ApiConfig, serve};
+pub use serve::{ApiConfig, check_address, serve};
