@@ -3,4 +3,5 @@
 pub mod app;
 pub mod architecture;
 pub mod fleet;
+pub mod smtp;
 pub mod sse;
