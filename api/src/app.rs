@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::{
+    access::SigningKeys,
     caller::Caller,
     edge,
     limits::Timeouts,
@@ -15,11 +16,14 @@ use crate::{
     openapi,
     operator::Operators,
     outage::Outage,
+    passwords::Passwords,
     problem::Problem,
     reads::Reads,
     routes::{self, metrics::Looked, webhooks::WebhookKey, ws},
     sockets::Sockets,
+    standings::Standings,
     submissions::{self, Item, Stored, Submissions},
+    throttle::{Policy, Throttle},
 };
 
 /// What the handlers work with; clones share it.
@@ -35,7 +39,11 @@ pub struct App {
     pub stop: CancellationToken,
     /// How long requests may take.
     pub timeouts: Timeouts,
-    /// Who may operate the system.
+    /// Whether whoever reaches the API without a token is the author of this machine.
+    pub open: bool,
+    /// By which tokens are known to be ours.
+    pub keys: SigningKeys,
+    /// Who may operate the system, besides accounts with that role.
     pub operators: Operators,
     /// Proves that events come from `SendGrid`; none are taken without it.
     pub sendgrid_key: Option<WebhookKey>,
@@ -44,11 +52,14 @@ pub struct App {
     submissions: Submissions,
     pub(crate) reads: Reads,
     pub(crate) looked: Looked,
+    pub(crate) passwords: Passwords,
+    pub(crate) standings: Standings,
+    pub(crate) throttle: Throttle,
     outage: Outage,
 }
 
 impl App {
-    /// An application that nothing stops yet.
+    /// An application that nothing stops yet, for those on this machine.
     pub fn new(db: Db, bell: Bell, health: Health) -> Self {
         Self {
             submissions: submissions::submissions(&db),
@@ -58,12 +69,22 @@ impl App {
             health,
             stop: CancellationToken::new(),
             timeouts: Timeouts::default(),
+            open: true,
+            keys: SigningKeys::ephemeral(),
             operators: Operators::default(),
             sendgrid_key: None,
             sockets: Sockets::default(),
             looked: Looked::default(),
+            passwords: Passwords::default(),
+            standings: Standings::default(),
+            throttle: Throttle::default(),
             outage: Outage::default(),
         }
+    }
+
+    /// Admits one more request under a policy, or says how long to wait.
+    pub(crate) fn admit(&self, policy: Policy, key: &str) -> Result<(), Problem> {
+        self.throttle.admit(policy, key).map_err(Problem::limited)
     }
 
     /// A connection to read with.
@@ -140,11 +161,16 @@ pub fn build(app: App) -> impl Endpoint<Output = Response> + 'static {
 
 /// The same with paths of one's own inside of the same edge: those of a test, for example.
 pub fn build_with(app: App, more: Route) -> impl Endpoint<Output = Response> + 'static {
-    let timeouts = app.timeouts;
+    let (timeouts, open) = (app.timeouts, app.open);
     if let Err(error) = platform::metrics::install() {
         warn!(%error, "Nothing is counted: {error:#}");
     }
-    edge::wrap(paths(app, more), Methods::of::<routes::Api>(), timeouts)
+    edge::wrap(
+        paths(app, more),
+        Methods::of::<routes::Api>(),
+        timeouts,
+        open,
+    )
 }
 
 /// The paths alone, without the edge around them.

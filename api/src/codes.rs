@@ -11,6 +11,8 @@ pub enum Scope {
     Bodies,
     /// Operations with a variable part in their path.
     Rows,
+    /// Operations that are not public.
+    Guarded,
     /// These operations, by their id.
     Operations(&'static [&'static str]),
     /// No operation: the path or the method itself is wrong, so there is none.
@@ -88,14 +90,38 @@ codes! {
         "The idempotency key is missing",
         "The operation has an effect that cannot be taken back, so it is not done without an `Idempotency-Key`.",
         "Send one fresh random value for each intent, for example a UUID, and the same one when you repeat the request.";
-    OPERATOR_TOKEN_REQUIRED: "operator_token_required", 401, Scope::Operations(OPERATED),
-        "Only operators may do this",
-        "`Authorization: Bearer TOKEN` is missing, or has another token than `LYO_OPERATOR_TOKEN`.",
-        "Send the operator token of this system.";
-    NO_OPERATOR: "no_operator", 403, Scope::Operations(OPERATED),
-        "Nobody may do this",
-        "The system was started without `LYO_OPERATOR_TOKEN`, so it has no operators.",
-        "Set `LYO_OPERATOR_TOKEN` where the API runs, and send it as a bearer token.";
+    TOKEN_REQUIRED: "token_required", 401, Scope::Guarded,
+        "Somebody has to sign in",
+        "The operation is not public, and `Authorization: Bearer TOKEN` is missing.",
+        "Sign in with `POST /v1/login`, and send the access token.";
+    TOKEN_INVALID: "token_invalid", 401, Scope::Guarded,
+        "The token is not valid",
+        "The token is not one of this system, or its session has ended, or there is more than one.",
+        "Sign in again, and send the access token as it is: `Authorization: Bearer TOKEN`.";
+    TOKEN_EXPIRED: "token_expired", 401, Scope::Guarded,
+        "The token is too old",
+        "The token was good for some minutes, which are over.",
+        "Exchange the refresh token with `POST /v1/refresh`.";
+    CREDENTIALS_INVALID: "credentials_invalid", 401, Scope::Operations(&["login", "change_password", "change_address", "delete_me"]),
+        "The address or the password is wrong",
+        "There is no account with this address and this password.",
+        "Check both, or choose a new password with `POST /v1/password/forgot`.";
+    REFRESH_TOKEN_INVALID: "refresh_token_invalid", 401, Scope::Operations(&["refresh"]),
+        "The refresh token is not valid",
+        "The refresh token is unknown, was used before, or its session has ended. One that was used before ends its session.",
+        "Sign in again.";
+    PERMISSION_MISSING: "permission_missing", 403, Scope::Guarded,
+        "The caller may not do this",
+        "The account, or the key, does not have the permission that the operation takes.",
+        "`detail` names the permission. Operators of a system without accounts send the `LYO_OPERATOR_TOKEN` of its API as a bearer token.";
+    SESSION_REQUIRED: "session_required", 403, Scope::Operations(&["logout", "change_password", "change_address", "delete_me"]),
+        "Only somebody who has signed in may do this",
+        "The request came without a session: from this machine, with an operator token or with a key.",
+        "Sign in with `POST /v1/login`.";
+    ACCOUNT_SUSPENDED: "account_suspended", 403, Scope::Operations(&["login"]),
+        "The account is suspended",
+        "A moderator has suspended the account.",
+        "Write to those who run the platform.";
     SIGNATURE_INVALID: "signature_invalid", 403, Scope::Operations(&["receive_sendgrid_events"]),
         "The signature is not valid",
         "The signature is missing, is not that of the service for this body, or is older than ten minutes. Or the key of the service is not configured.",
@@ -108,9 +134,9 @@ codes! {
         "There is nothing with this id",
         "What the path names does not exist, was deleted, or belongs to somebody else.",
         "Check the id. A course that was deleted stays deleted.";
-    LINK_INVALID: "link_invalid", 404, Scope::Operations(&["show_unsubscribe", "unsubscribe"]),
+    LINK_INVALID: "link_invalid", 404, Scope::Operations(&["show_unsubscribe", "unsubscribe", "verify", "reset_password"]),
         "The link is not valid",
-        "The link is not one that was sent, or is too old.",
+        "The link is not one that was sent, was used before, or is too old.",
         "Use the link of a newer mail.";
     NO_SUCH_PATH: "no_such_path", 404, Scope::Nowhere,
         "There is nothing at this path",
@@ -144,6 +170,10 @@ codes! {
         "There are too many schedules",
         "One owner has 100 schedules at most.",
         "Delete one that is no longer needed.";
+    ADDRESS_TAKEN: "address_taken", 409, Scope::Operations(&["verify"]),
+        "Somebody has an account with this address",
+        "While the link waited, the address became that of another account.",
+        "Sign in there, or choose a new password for that account.";
     PRECONDITION_FAILED: "precondition_failed", 412, Scope::Operations(&["delete_course", "update_schedule"]),
         "It has changed in the meantime",
         "`If-Match` names another version than the present one.",
@@ -176,6 +206,10 @@ codes! {
         "The version to replace is missing",
         "The edit replaces all that is there, so it is not done without an `If-Match`: somebody else's edit would be lost unseen.",
         "Read it, decide, and send the ETag that you got as `If-Match`; `*` replaces whatever is there.";
+    RATE_LIMITED: "rate_limited", 429, Scope::Operations(THROTTLED),
+        "Too many requests",
+        "The operation was asked for more often than its policy admits.",
+        "Wait for the seconds that `Retry-After` says.";
     TOO_MANY_SOCKETS: "too_many_sockets", 429, Scope::Nowhere,
         "There are too many WebSockets",
         "One caller keeps at most 1,000 of them open.",
@@ -275,14 +309,15 @@ pub const KEYED: &[&str] = &[
     "send_email",
 ];
 
-/// The operations that only operators may do.
-pub const OPERATED: &[&str] = &[
-    "list_queues",
-    "update_queue",
-    "list_workers",
-    "list_all_tasks",
-    "cancel_tasks",
-    "retry_tasks",
+/// The operations that are admitted only so often.
+pub const THROTTLED: &[&str] = &[
+    "register",
+    "login",
+    "refresh",
+    "change_password",
+    "forgot_password",
+    "change_address",
+    "delete_me",
 ];
 
 #[cfg(test)]

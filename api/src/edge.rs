@@ -29,6 +29,7 @@ pub(crate) fn wrap<E>(
     paths: E,
     methods: Methods,
     timeouts: Timeouts,
+    open: bool,
 ) -> impl Endpoint<Output = Response> + 'static
 where
     E: Endpoint<Output = Response> + 'static,
@@ -40,8 +41,14 @@ where
         .before(async |request: Request| Ok(check(request.headers()).map(|()| request)?))
         // Outside of that, so that waiting counts whatever a handler does.
         .around(move |paths, request| give_up(paths, request, timeouts.request))
-        // Before any work is done for somebody else's page.
-        .before(async |request: Request| Ok(origin::check(&request).map(|()| request)?))
+        // Before any work is done for somebody else's page. Where everybody has to send a token, a page
+        // of another site has none.
+        .before(move |request: Request| async move {
+            if open {
+                origin::check(&request)?;
+            }
+            Ok(request)
+        })
         // Outside of all that may panic; it makes an error of it, which the next line answers.
         .around(catch_panic)
         // Outside of all that may fail: every error becomes a problem here, and nowhere else.

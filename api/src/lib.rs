@@ -4,6 +4,7 @@
 //! `serve` the sockets. Nothing here does slow work: whatever takes time becomes a task.
 
 mod accept;
+pub mod access;
 mod app;
 mod body;
 mod caller;
@@ -16,6 +17,7 @@ mod framing;
 mod guarded;
 mod idempotency;
 mod json;
+mod letters;
 pub mod limits;
 mod methods;
 mod openapi;
@@ -23,6 +25,8 @@ mod operator;
 mod origin;
 mod outage;
 mod page;
+mod passwords;
+mod place;
 mod problem;
 mod reads;
 mod request;
@@ -30,11 +34,14 @@ pub mod role;
 mod routes;
 mod serve;
 mod sockets;
+mod standings;
 mod submissions;
+mod throttle;
 
+pub use access::{IdentityArgs, SigningKeys};
 pub use app::{App, build, build_with};
 pub use openapi::spec;
 pub use operator::{OperatorArgs, Operators};
 pub use routes::webhooks::{KeyError, WebhookArgs, WebhookKey};
-pub use serve::{ApiConfig, serve};
+pub use serve::{ApiConfig, check_address, serve};
 pub use sockets::Sockets;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::throttle::Policy;
+
 /// The largest request body.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
@@ -87,6 +89,27 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 255;
+
+/// Passwords that are hashed at the same time at most: each takes 19 MiB and a core.
+pub const HASHES_AT_ONCE_MAX: usize = 4;
+
+/// Tries of one password, whether there is such an account or not.
+pub const LOGINS: Policy = Policy::new("logins", 10, Duration::from_secs(30));
+
+/// Tries from one place, whoever's password it is.
+pub const LOGINS_PER_PLACE: Policy = Policy::new("logins_place", 50, Duration::from_secs(2));
+
+/// Exchanges of tokens from one place.
+pub const REFRESHES: Policy = Policy::new("refreshes", 100, Duration::from_millis(500));
+
+/// Accounts asked for from one place.
+pub const REGISTRATIONS: Policy = Policy::new("registrations", 20, Duration::from_secs(30));
+
+/// Mails to choose a new password, to one address.
+pub const FORGOTTEN: Policy = Policy::new("forgotten", 3, Duration::from_mins(10));
+
+/// Mails to choose a new password, asked for from one place.
+pub const FORGOTTEN_PER_PLACE: Policy = Policy::new("forgotten_place", 20, Duration::from_secs(30));
 
 /// The longest `X-Request-Id` that is taken over from a client.
 pub const REQUEST_ID_LENGTH_MAX: usize = 128;

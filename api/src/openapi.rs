@@ -8,12 +8,19 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    caller::PUBLIC,
     codes::{self, Code, Scope},
     json::{definitions, reference_path},
     limits::IDEMPOTENCY_KEY_LENGTH_MAX,
     problem::{MEDIA_TYPE, ProblemBody},
     routes::{API, Api},
 };
+
+/// The member of an operation that says which permission it takes.
+const PERMISSION: &str = "x-permission";
+
+/// The name of the one way to say who calls.
+const SCHEME: &str = "bearer";
 
 /// The operations, to be routed.
 pub(crate) fn service() -> OpenApiService<Api, ()> {
@@ -34,6 +41,7 @@ fn complete(framework: &str) -> String {
     let document = serde_json::from_str(framework);
     let mut document: Value = document.expect("the framework writes JSON: a test reads it");
     place_schemas(&mut document);
+    declare_permissions(&mut document);
     add_problems(&mut document);
     describe_keys(&mut document);
     serde_json::to_string_pretty(&document).expect("it was read from JSON")
@@ -80,6 +88,32 @@ fn place_schemas(document: &mut Value) {
     schemas.extend(real);
 }
 
+/// Moves the permission of each operation to where it belongs: `caller` had to hand it over as the
+/// name of a scheme.
+fn declare_permissions(document: &mut Value) {
+    document["components"]["securitySchemes"] = json!({SCHEME: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An access token of `POST /v1/login`.",
+    }});
+    let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) else {
+        return;
+    };
+    for operation in paths
+        .values_mut()
+        .filter_map(Value::as_object_mut)
+        .flat_map(Map::values_mut)
+    {
+        let handed_over = operation["security"][0].as_object();
+        let name = handed_over.and_then(|scheme| scheme.keys().next()).cloned();
+        operation["security"] = match name.as_deref() {
+            None | Some(PUBLIC) => json!([]),
+            Some(_) => json!([{SCHEME: []}]),
+        };
+        operation[PERMISSION] = name.into();
+    }
+}
+
 /// Adds to each operation the problems that it can answer with.
 fn add_problems(document: &mut Value) {
     let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) else {
@@ -95,11 +129,13 @@ fn add_problems(document: &mut Value) {
                 .as_str()
                 .unwrap_or_default()
                 .to_owned();
+            let guarded = operation[PERMISSION] != PUBLIC;
             let (bodies, rows) = (operation.get("requestBody").is_some(), path.contains('{'));
             let codes = codes::ALL.iter().filter(|code| match code.scope {
                 Scope::Every => true,
                 Scope::Bodies => bodies,
                 Scope::Rows => rows,
+                Scope::Guarded => guarded,
                 Scope::Operations(ids) => ids.contains(&id.as_str()),
                 Scope::Nowhere | Scope::Tasks => false,
             });

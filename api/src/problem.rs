@@ -1,6 +1,6 @@
 //! Problem details (RFC 9457): the one place where errors become answers.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use poem::{
     Body, IntoResponse, Response,
@@ -35,6 +35,8 @@ pub(crate) struct Problem {
     pub(crate) errors: Vec<FieldError>,
     /// Why it happened, for the log only.
     pub(crate) cause: Option<String>,
+    /// How long the client should wait, in seconds, when that is known.
+    pub(crate) retry_after: Option<u64>,
 }
 
 /// What is wrong with one field or parameter.
@@ -86,6 +88,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             cause: None,
+            retry_after: None,
         }
     }
 
@@ -94,6 +97,16 @@ impl Problem {
         Self {
             cause: Some(cause.into()),
             ..Self::new(&codes::INTERNAL, codes::INTERNAL.meaning)
+        }
+    }
+
+    /// Somebody asks too often.
+    pub(crate) fn limited(wait: Duration) -> Self {
+        // Rounded up: whoever waits that long is admitted.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(&codes::RATE_LIMITED, codes::RATE_LIMITED.meaning)
         }
     }
 
@@ -177,6 +190,8 @@ impl Problem {
     /// The answer to the request at `path`, with the headers that its status calls for.
     pub(crate) fn answer(self, path: &str, request_id: &str) -> Response {
         let code = self.code;
+        let unavailable = (code.status == 503).then_some(RETRY_AFTER_SECONDS);
+        let retry_after = self.retry_after.or(unavailable);
         let body = ProblemBody {
             instance: Some(path.to_owned()),
             request_id: Some(request_id.to_owned()),
@@ -195,10 +210,10 @@ impl Problem {
             let headers = response.headers_mut();
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
-        if code.status == 503 {
+        if let Some(seconds) = retry_after {
             response
                 .headers_mut()
-                .insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+                .insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }

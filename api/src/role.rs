@@ -7,7 +7,9 @@ use clap::Args;
 use fleet::{FleetArgs, Process, Role, check, config::ListenArgs};
 use tokio::net::TcpListener;
 
-use crate::{ApiConfig, App, OperatorArgs, Operators, WebhookArgs, serve, serve::check_address};
+use crate::{
+    ApiConfig, App, IdentityArgs, OperatorArgs, Operators, WebhookArgs, serve, serve::check_address,
+};
 
 /// What an API of a fleet needs to know.
 #[derive(Clone, Debug, Args)]
@@ -15,9 +17,11 @@ pub struct ApiArgs {
     #[command(flatten)]
     fleet: FleetArgs,
 
-    // Until there are accounts, the address is this machine's own.
     #[command(flatten)]
     listen: ListenArgs,
+
+    #[command(flatten)]
+    identity: IdentityArgs,
 
     #[command(flatten)]
     operator: OperatorArgs,
@@ -29,7 +33,7 @@ pub struct ApiArgs {
 /// Answers requests until it is asked to stop.
 ///
 /// # Errors
-/// When the address is taken or not a loopback address, the database cannot be reached, or a part
+/// When the address is taken, or is not a loopback address and there is no signing key, the database cannot be reached, or a part
 /// fails.
 pub async fn run(args: &ApiArgs) -> anyhow::Result<()> {
     let address = args.listen.address();
@@ -37,7 +41,7 @@ pub async fn run(args: &ApiArgs) -> anyhow::Result<()> {
         return check::ready(address).await;
     }
     // At once: what listens for nobody must not migrate a database first.
-    check_address(address)?;
+    check_address(address, args.identity.signing_keys.is_none())?;
     let mut process = Process::start(&args.fleet, Role::Api).await?;
     let listener = TcpListener::bind(address)
         .await
@@ -48,6 +52,7 @@ pub async fn run(args: &ApiArgs) -> anyhow::Result<()> {
         process.bell.clone(),
         process.health.clone(),
     );
+    args.identity.apply(&mut app);
     app.operators = args.operator.operators(Operators::Nobody);
     app.sendgrid_key
         .clone_from(&args.webhooks.sendgrid_webhook_key);

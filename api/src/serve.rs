@@ -41,8 +41,8 @@ impl Default for ApiConfig {
 /// Serves the API until `stop` is cancelled and the running requests have ended.
 ///
 /// # Errors
-/// When the address is not a loopback address: until accounts exist, everybody who reaches the API
-/// may do everything. Also when the socket has no address.
+/// When others can reach the address and the application is open to whoever does. Also when the
+/// socket has no address.
 pub async fn serve(
     mut app: App,
     config: ApiConfig,
@@ -52,7 +52,7 @@ pub async fn serve(
     let address = listener
         .local_addr()
         .context("the API's socket has no address")?;
-    check_address(address)?;
+    check_address(address, app.open)?;
     app.stop = stop.clone();
     let config = ApiConfig {
         connections_max: files::connections(config.connections_max),
@@ -70,12 +70,16 @@ pub async fn serve(
     Ok(())
 }
 
-/// Refuses an address that others can reach: until accounts exist, they may do everything there.
-pub(crate) fn check_address(address: SocketAddr) -> anyhow::Result<()> {
+/// Refuses an address that others can reach, where whoever comes without a token may do everything.
+///
+/// # Errors
+/// When it does, with what to do.
+pub fn check_address(address: SocketAddr, open: bool) -> anyhow::Result<()> {
     ensure!(
-        address.ip().is_loopback(),
-        "the API may listen on loopback only (127.0.0.1 or [::1]), not on {address}: there are no \
-         accounts yet, so whoever reaches it may do everything"
+        address.ip().is_loopback() || !open,
+        "the API may listen on {address} only with a signing key: without one there are no accounts, \
+         and whoever reaches it may do everything. Set LYO_SIGNING_KEYS to the output of \
+         `openssl rand -base64 32`, the same for every API, or listen on 127.0.0.1 or [::1]"
     );
     Ok(())
 }

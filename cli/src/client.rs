@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use platform::config::Secret;
 use reqwest::{
     Method, RequestBuilder, Response, StatusCode,
     header::{ETAG, IF_NONE_MATCH},
@@ -165,14 +166,16 @@ pub(crate) struct Seen {
 pub(crate) struct Client {
     http: reqwest::Client,
     base: String,
+    token: Option<Secret>,
 }
 
 impl Client {
-    /// A client of the server at `base`, for example `http://127.0.0.1:8080`.
+    /// A client of the server at `base`, for example `http://127.0.0.1:8080`, with the token that it
+    /// asks for, if it does.
     ///
     /// # Errors
     /// When the system's TLS cannot be set up.
-    pub(crate) fn new(base: &str) -> Result<Self, Error> {
+    pub(crate) fn new(base: &str, token: Option<Secret>) -> Result<Self, Error> {
         let builder = reqwest::Client::builder()
             .user_agent(concat!("lyo/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(5))
@@ -184,6 +187,7 @@ impl Client {
         Ok(Self {
             http,
             base: base.trim_end_matches('/').to_owned(),
+            token,
         })
     }
 
@@ -245,7 +249,11 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base))
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        match &self.token {
+            Some(token) => request.bearer_auth(token.expose()),
+            None => request,
+        }
     }
 
     /// Sends a request; an answer of 400 or more is an error.

@@ -1,6 +1,6 @@
 //! What an embedded system needs to know: data, database, model, worker.
 
-use api::{OperatorArgs, WebhookArgs};
+use api::{IdentityArgs, OperatorArgs, WebhookArgs};
 use clap::Args;
 use platform::config::{DataArgs, DatabaseArgs};
 use worker::config::ConcurrencyArgs;
@@ -29,6 +29,10 @@ pub struct SystemArgs {
     /// How mail leaves.
     #[command(flatten)]
     pub email: EmailArgs,
+
+    /// By which tokens callers are known.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
 
     /// Who may operate it.
     #[command(flatten)]

@@ -5,6 +5,7 @@ use std::{path::PathBuf, process::ExitCode, time::Instant};
 use anyhow::{Context, bail};
 use clap::Args;
 use fleet::signal;
+use platform::config::Secret;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -37,6 +38,10 @@ pub(crate) struct CourseArgs {
     /// Ask this server instead of the data folder's own.
     #[arg(long, value_name = "URL", env = "LYO_SERVER")]
     server: Option<String>,
+
+    /// The access token for that server (`lyo user token`, or of a login).
+    #[arg(long, value_name = "TOKEN", env = "LYO_TOKEN", hide_env_values = true)]
+    token: Option<Secret>,
 
     #[command(flatten)]
     system: SystemArgs,
@@ -105,7 +110,7 @@ impl CourseArgs {
 /// When the brief is refused, the course fails, or the files cannot be written.
 pub(crate) async fn run(args: &CourseArgs) -> anyhow::Result<ExitCode> {
     let mut server = match &args.server {
-        Some(url) => Server::named(url)?,
+        Some(url) => Server::named(url, args.token.clone())?,
         None => Server::of_data_folder(&args.system).await?,
     };
     let mut display = Display::new();

@@ -26,7 +26,7 @@ const PORTS_TRIED: u16 = 20;
 /// Where to listen, and what to run.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DevArgs {
-    /// The address to listen on. Until there are accounts, it is this machine's own.
+    /// The address to listen on. Others reach it only with a signing key.
     #[arg(long, value_name = "ADDRESS", env = "HOST", default_value_t = Ipv4Addr::LOCALHOST.into())]
     host: IpAddr,
 
@@ -59,7 +59,11 @@ pub(crate) async fn run(args: &DevArgs) -> anyhow::Result<ExitCode> {
     let _ = writeln!(
         stdout(),
         "{}",
-        welcome(system.address, &folder.display().to_string())
+        welcome(
+            system.address,
+            &folder.display().to_string(),
+            &system.token().await?
+        )
     );
     let ended = tokio::select! {
         stopped = signal::stop() => stopped.map_err(Into::into),
@@ -91,11 +95,12 @@ async fn bind(host: IpAddr, port: Option<u16>) -> anyhow::Result<TcpListener> {
     )
 }
 
-fn welcome(address: SocketAddr, folder: &str) -> String {
+fn welcome(address: SocketAddr, folder: &str, token: &str) -> String {
     format!(
         "Lyo runs at http://{address}
   Try it:   curl -X POST http://{address}/v1/courses -H 'Content-Type: application/json' -d '{{\"topic\": \"Tide pools\"}}'
   Watch it: curl -N http://{address}/v1/tasks/ID/events
+  Sign in:  curl http://{address}/v1/users/me -H 'Authorization: Bearer {token}'
   Or:       lyo course \"Tide pools\"
   API docs: http://{address}/docs
   Data:     {folder}

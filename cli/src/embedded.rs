@@ -3,9 +3,14 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, anyhow};
-use api::{ApiConfig, App, Operators};
+use api::{ApiConfig, App, Operators, SigningKeys, check_address};
+use chrono::TimeDelta;
 use jobs::{Queue, bell::Bell, relay, store};
-use models::db::{Db, DbOptions};
+use models::{
+    db::{Db, DbOptions},
+    sessions::{self, Origin},
+    users,
+};
 use platform::health::Health;
 use tokio::{
     net::TcpListener,
@@ -16,7 +21,7 @@ use tracing::info;
 use uuid::Uuid;
 use worker::{Ctx, Models, WorkerConfig, mailer::Mailer};
 
-use crate::config::SystemArgs;
+use crate::{config::SystemArgs, keys};
 
 /// How long running tasks may go on after the system was asked to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -26,6 +31,7 @@ pub struct Embedded {
     /// Where the API listens.
     pub address: SocketAddr,
     db: Db,
+    keys: SigningKeys,
     parts: JoinSet<anyhow::Result<()>>,
     stop: CancellationToken,
 }
@@ -38,6 +44,8 @@ impl Embedded {
     /// When the database cannot be reached or migrated, or the listener has no address.
     pub async fn start(args: &SystemArgs, listener: TcpListener) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
+        // At once: what listens for nobody must not migrate a database first.
+        check_address(address, args.identity.signing_keys.is_none())?;
         let data = args.data.folder()?;
         let db = connect(args).await?;
         if args.database.in_data_folder() {
@@ -49,8 +57,11 @@ impl Embedded {
             CancellationToken::new(),
         );
         let mut app = App::new(db.clone(), bell.clone(), health.clone());
-        // Only this machine reaches an embedded system: without a token, whoever may run it may
-        // operate it.
+        app.keys = keys::of(&args.identity, &data)?;
+        let keys = app.keys.clone();
+        // Only this machine reaches its own address: without a token, whoever may run the system is
+        // its author, and may operate it.
+        app.open = address.ip().is_loopback();
         app.operators = args.operator.operators(Operators::Everybody);
         app.sendgrid_key
             .clone_from(&args.webhooks.sendgrid_webhook_key);
@@ -85,9 +96,29 @@ impl Embedded {
         Ok(Self {
             address,
             db,
+            keys,
             parts,
             stop,
         })
+    }
+
+    /// A token for the author of this machine, good for a day.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn token(&self) -> anyhow::Result<String> {
+        let (mut tx, now) = (self.db.begin().await?, self.db.now());
+        let user = users::local(&mut tx, now).await?;
+        let origin = Origin {
+            agent: "lyo dev".to_owned(),
+            ..Origin::default()
+        };
+        let session = sessions::create(&mut tx, user.id, &origin, now).await?;
+        tx.commit().await?;
+        let lifetime = TimeDelta::days(1);
+        Ok(self
+            .keys
+            .sign(user.id, session.id, user.epoch, now, lifetime))
     }
 
     /// Waits until a part fails; none ends by itself otherwise.

@@ -13,11 +13,13 @@ mod display;
 mod email;
 pub mod embedded;
 mod files;
+mod keys;
 mod lock;
 mod migrate;
 mod model;
 mod outline;
 mod server;
 mod summary;
+mod user;
 
 pub use args::run;

@@ -4,6 +4,7 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use anyhow::Context;
+use platform::config::Secret;
 use tokio::{net::TcpListener, time::sleep};
 use tracing::debug;
 
@@ -42,9 +43,9 @@ impl Server {
     ///
     /// # Errors
     /// When the system's TLS cannot be set up.
-    pub(crate) fn named(url: &str) -> anyhow::Result<Self> {
+    pub(crate) fn named(url: &str, token: Option<Secret>) -> anyhow::Result<Self> {
         Ok(Self {
-            client: Client::new(url)?,
+            client: Client::new(url, token)?,
             base: url.to_owned(),
             kind: Kind::Named,
         })
@@ -66,7 +67,7 @@ impl Server {
         };
         let base = format!("http://{address}");
         Ok(Self {
-            client: Client::new(&base)?,
+            client: Client::new(&base, None)?,
             base,
             kind,
         })

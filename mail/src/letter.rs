@@ -53,7 +53,9 @@ impl Links<'_> {
         let site = self.site;
         let token = self.token.unwrap_or_default();
         match template {
-            Template::VerifyEmail => format!("{site}/verify-email?token={token}"),
+            Template::VerifyEmail | Template::ChangeAddress => {
+                format!("{site}/verify-email?token={token}")
+            }
             Template::ResetPassword => format!("{site}/reset-password?token={token}"),
             Template::Welcome => format!("{site}/courses/new"),
             Template::SecurityNotice => format!("{site}/account"),
@@ -140,6 +142,9 @@ fn source(language: Language, template: Template) -> &'static str {
                 }
                 Template::ResetPassword => {
                     include_str!(concat!("../letters/", $folder, "/reset_password.txt"))
+                }
+                Template::ChangeAddress => {
+                    include_str!(concat!("../letters/", $folder, "/change_address.txt"))
                 }
                 Template::Welcome => include_str!(concat!("../letters/", $folder, "/welcome.txt")),
                 Template::CourseReady => {

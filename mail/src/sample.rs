@@ -8,9 +8,10 @@ use crate::letter::Links;
 /// Variables that the letter takes.
 pub fn variables(template: Template) -> Map<String, Value> {
     let value = match template {
-        Template::VerifyEmail | Template::ResetPassword | Template::Welcome => {
-            json!({"name": "Ada"})
-        }
+        Template::VerifyEmail
+        | Template::ResetPassword
+        | Template::ChangeAddress
+        | Template::Welcome => json!({"name": "Ada"}),
         Template::CourseReady => json!({
             "name": "Ada",
             "title": "Tide pools: life between the tides",

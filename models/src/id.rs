@@ -75,11 +75,15 @@ id!(
     ScheduleId
 );
 id!(
+    /// The id of a session.
+    SessionId
+);
+id!(
     /// The id of a task. It stands here because courses refer to their task.
     TaskId
 );
 
 impl OwnerId {
-    /// The owner of everything until there are accounts.
+    /// Whoever uses this machine alone, without signing in.
     pub const LOCAL: Self = Self(Uuid::nil());
 }

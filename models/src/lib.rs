@@ -8,11 +8,13 @@
 extern crate self as models;
 
 pub mod address;
+pub mod address_changes;
 pub mod brief;
 mod clock;
 pub mod contacts;
 pub mod content;
 pub mod courses;
+pub mod credentials;
 pub mod db;
 pub mod effects;
 pub mod email_events;
@@ -25,20 +27,25 @@ pub mod lessons;
 pub mod modules;
 mod outline;
 pub mod page;
+pub mod passwords;
 pub mod preferences;
+pub mod registrations;
+pub mod roles;
 mod script;
+pub mod sessions;
 pub mod sql;
 pub mod suppressions;
 pub mod templates;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod tokens;
+pub mod users;
 pub mod word;
 
 pub use address::Address;
 pub use db::{Conn, Db, DbOptions, Tx};
 pub use error::{Error, Result};
-pub use id::{CourseId, EmailId, LessonId, ModuleId, OwnerId, ScheduleId, TaskId};
+pub use id::{CourseId, EmailId, LessonId, ModuleId, OwnerId, ScheduleId, SessionId, TaskId};
 pub use page::{Cursor, Limit, Page};
 
 /// For the expansion of this crate's macros in other crates.

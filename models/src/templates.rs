@@ -31,6 +31,8 @@ words! {
         VerifyEmail = "verify_email",
         /// Lets somebody choose a new password.
         ResetPassword = "reset_password",
+        /// Asks whether an account may move to another address.
+        ChangeAddress = "change_address",
         /// Greets somebody new.
         Welcome = "welcome",
         /// Tells an author that a course is written.
@@ -83,16 +85,18 @@ impl Template {
         match self {
             Self::CourseReady => Category::Courses,
             Self::Digest => Category::Digest,
-            Self::VerifyEmail | Self::ResetPassword | Self::Welcome | Self::SecurityNotice => {
-                Category::Account
-            }
+            Self::VerifyEmail
+            | Self::ResetPassword
+            | Self::ChangeAddress
+            | Self::Welcome
+            | Self::SecurityNotice => Category::Account,
         }
     }
 
     /// What the link of the letter proves, if it carries a single-use token.
     pub const fn purpose(self) -> Option<Purpose> {
         match self {
-            Self::VerifyEmail => Some(Purpose::Verify),
+            Self::VerifyEmail | Self::ChangeAddress => Some(Purpose::Verify),
             Self::ResetPassword => Some(Purpose::Reset),
             _ => None,
         }
@@ -101,7 +105,9 @@ impl Template {
     /// The variables that it takes, all of them required.
     pub const fn variables(self) -> &'static [Variable] {
         match self {
-            Self::VerifyEmail | Self::ResetPassword | Self::Welcome => const { &[NAME] },
+            Self::VerifyEmail | Self::ResetPassword | Self::ChangeAddress | Self::Welcome => {
+                const { &[NAME] }
+            }
             Self::CourseReady => {
                 const {
                     &[

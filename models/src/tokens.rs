@@ -54,6 +54,8 @@ pub struct Proof {
     pub recipient: String,
     /// What the mail was about.
     pub category: Category,
+    /// When the mail was asked for.
+    pub asked_at: DateTime<Utc>,
 }
 
 /// Draws a token for a mail. One drawn for it before, by an attempt that sent nothing, is void.
@@ -94,7 +96,8 @@ pub async fn find(
 ) -> Result<Option<Proof>> {
     sql!(
         conn, fetch_optional Proof,
-        "select e.id as email_id, e.owner_id, e.recipient, e.category
+        "select e.id as email_id, e.owner_id, e.recipient, e.category,
+            e.created_at as asked_at
         from email_tokens t join emails e on e.id = t.email_id
         where t.digest = $1 and t.purpose = $2 and t.used_at is null and t.expires_at > $3",
         digest(token), purpose, now,
@@ -121,7 +124,22 @@ pub async fn redeem(
     Ok((used == 1).then_some(proof))
 }
 
-fn digest(token: &str) -> String {
+/// Makes the tokens void that were sent to an owner for a purpose and not used.
+pub async fn revoke(tx: &mut Tx, owner: OwnerId, purpose: Purpose) -> Result<()> {
+    sql!(
+        tx,
+        execute,
+        "delete from email_tokens
+        where purpose = $2 and used_at is null
+            and email_id in (select id from emails where owner_id = $1)",
+        owner,
+        purpose,
+    )
+    .map(|_| ())
+}
+
+/// What is kept of a secret that was drawn at random: its SHA-256, in hexadecimal.
+pub(crate) fn digest(token: &str) -> String {
     use std::fmt::Write as _;
     Sha256::digest(token.as_bytes())
         .iter()

@@ -1,6 +1,7 @@
 //! A fleet of child processes: two APIs and three workers over one PostgreSQL and one Redis.
 
 use std::{
+    fs::{self, File},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -13,16 +14,23 @@ use tokio::{
     process::{Child, ChildStdout, Command},
     time::timeout,
 };
+use uuid::Uuid;
 
+/// Where the logs of a fleet with settings of its own are, in its data folder.
+const LOGS: &str = "logs";
 /// How long a process may take to start or to end.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Each role as its own program and as a command of the large one.
 const APIS: [&[&str]; 2] = [&["lyo", "api"], &["lyo-api"]];
 const WORKERS: [&[&str]; 3] = [&["lyo", "worker"], &["lyo-worker"], &["lyo-worker"]];
 /// What a shell may have set and a story must not see.
-const FOREIGN: [&str; 8] = [
+const FOREIGN: [&str; 12] = [
     "HOST",
+    "LYO_EMAIL",
+    "LYO_EMAIL_FROM",
     "LYO_MODEL",
+    "LYO_OPERATOR_TOKEN",
+    "LYO_SIGNING_KEYS",
     "LYO_QUEUES",
     "LYO_CONCURRENCY",
     "LYO_PLACES",
@@ -40,6 +48,7 @@ pub struct Fleet {
     apis: Vec<Node>,
     database: String,
     data: PathBuf,
+    settings: Vec<(String, String)>,
 }
 
 /// One process. Dropping it kills it.
@@ -54,6 +63,16 @@ pub struct Node {
 impl Fleet {
     /// Starts every process; the first to come migrates.
     pub async fn start(database: &str, data: &Path) -> anyhow::Result<Self> {
+        Self::start_with(database, data, &[]).await
+    }
+
+    /// Starts every process with these settings too. What they log is in `logs` of the data folder.
+    pub async fn start_with(
+        database: &str,
+        data: &Path,
+        settings: &[(&str, String)],
+    ) -> anyhow::Result<Self> {
+        fs::create_dir_all(data.join(LOGS))?;
         let redis = TestRedis::start()
             .await
             .map_err(anyhow::Error::from_boxed)?;
@@ -63,6 +82,10 @@ impl Fleet {
             apis: Vec::new(),
             database: database.to_owned(),
             data: data.to_owned(),
+            settings: settings
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
         };
         for words in APIS {
             let api = fleet.node(words).await?;
@@ -116,7 +139,12 @@ impl Fleet {
             .env("LYO_GRACE", "1")
             .env("LYO_LOG", "warn")
             .env("PORT", "0")
+            .envs(self.settings.iter().cloned())
             .stdout(Stdio::piped());
+        if !self.settings.is_empty() {
+            let file = format!("{}.log", Uuid::now_v7().simple());
+            command.stderr(File::create(self.data.join(LOGS).join(file))?);
+        }
         let mut child = command.spawn()?;
         let output = child.stdout.take().context("the output is piped")?;
         let mut output = BufReader::new(output).lines();

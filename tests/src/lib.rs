@@ -3,5 +3,6 @@
 pub mod app;
 pub mod architecture;
 pub mod fleet;
+pub mod smtp;
 pub mod sse;
 pub mod ws;

@@ -11,7 +11,13 @@ use super::{
     emails::letter::{address, address_schema, language_schema, name_schema},
     tasks::submission::object,
 };
-use crate::{app::App, body::Body, caller::Caller, json::Json, problem::Problem};
+use crate::{
+    app::App,
+    body::Body,
+    caller::{Caller, May, Permission},
+    json::Json,
+    problem::Problem,
+};
 
 /// The operations on the caller's contact.
 pub(crate) struct Contacts;
@@ -20,7 +26,11 @@ pub(crate) struct Contacts;
 impl Contacts {
     /// Reads where the caller gets mail, and about what.
     #[oai(path = "/v1/contact", method = "get", operation_id = "get_contact")]
-    async fn get_contact(&self, app: Data<&App>, caller: Caller) -> Result<Known, Problem> {
+    async fn get_contact(
+        &self,
+        app: Data<&App>,
+        May(caller): May<{ Permission::ReadContact as u8 }>,
+    ) -> Result<Known, Problem> {
         let view = view(&mut app.conn().await?, caller).await?;
         Ok(Known::Ok(Json::new(view)))
     }
@@ -32,7 +42,7 @@ impl Contacts {
     async fn update_contact(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::WriteContact as u8 }>,
         body: Body<ContactUpdate>,
     ) -> Result<Known, Problem> {
         let update = body.value;

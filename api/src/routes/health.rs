@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Tag;
-use crate::{app::App, json::Json, problem::Problem};
+use crate::{app::App, caller::Public, json::Json, problem::Problem};
 
 /// The operations on health.
 pub(crate) struct Checks;
@@ -25,7 +25,7 @@ impl Checks {
         clippy::unused_async,
         reason = "handlers are async by the macro's rule"
     )]
-    async fn check_liveness(&self) -> Alive {
+    async fn check_liveness(&self, _public: Public) -> Alive {
         let version = env!("CARGO_PKG_VERSION");
         Alive::Ok(Json::new(Liveness {
             status: "ok",
@@ -38,7 +38,7 @@ impl Checks {
     /// A part that is starting, such as a model that is being downloaded, is reported and does not
     /// make the process unready: work is accepted and waits for it. Also at `/api/ready`.
     #[oai(path = "/readyz", method = "get", operation_id = "check_readiness")]
-    async fn check_readiness(&self, app: Data<&App>) -> Result<Ready, Problem> {
+    async fn check_readiness(&self, app: Data<&App>, _public: Public) -> Result<Ready, Problem> {
         let mut components = app.health.snapshot();
         let database = match app.conn().await {
             Ok(_) => app.db.ping().await.map_err(Problem::from),

@@ -10,7 +10,11 @@ use poem_openapi::{ApiResponse, OpenApi, payload::PlainText};
 use tokio::{sync::Mutex, time::Instant};
 
 use super::{Tag, admin};
-use crate::{app::App, problem::Problem};
+use crate::{
+    app::App,
+    caller::{May, Permission},
+    problem::Problem,
+};
 
 /// The database is looked at no more often, however many scrape.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -27,7 +31,11 @@ impl Metrics {
     ///
     /// In the text format of Prometheus. Also at `/api/metrics`.
     #[oai(path = "/metrics", method = "get", operation_id = "read_metrics")]
-    async fn read_metrics(&self, app: Data<&App>) -> Result<Scraped, Problem> {
+    async fn read_metrics(
+        &self,
+        app: Data<&App>,
+        _may: May<{ Permission::ReadMetrics as u8 }>,
+    ) -> Result<Scraped, Problem> {
         let up = look(&app).await.is_ok();
         gauge!("db_up").set(f64::from(u8::from(up)));
         let text = registry::render().map_err(|error| Problem::internal(error.to_string()))?;

@@ -1,6 +1,7 @@
 //! The operations, one file a noun. The name of a handler is the `operationId`, the first line of
 //! its comment the summary.
 
+pub(crate) mod accounts;
 pub(crate) mod admin;
 pub(crate) mod contact;
 pub(crate) mod courses;
@@ -37,6 +38,13 @@ pub(crate) type Api = (
         unsubscribe::Unsubscribe,
         webhooks::Webhooks,
     ),
+    (
+        accounts::registrations::Registrations,
+        accounts::sessions::Sessions,
+        accounts::passwords::Passwords,
+        accounts::me::Me,
+        accounts::signing_keys::SigningKeys,
+    ),
     health::Checks,
     problems::Problems,
 );
@@ -62,6 +70,13 @@ pub(crate) const API: Api = (
         unsubscribe::Unsubscribe,
         webhooks::Webhooks,
     ),
+    (
+        accounts::registrations::Registrations,
+        accounts::sessions::Sessions,
+        accounts::passwords::Passwords,
+        accounts::me::Me,
+        accounts::signing_keys::SigningKeys,
+    ),
     health::Checks,
     problems::Problems,
 );
@@ -77,6 +92,8 @@ pub(crate) enum Tag {
     Schedules,
     /// For operators: queues, workers and everybody's tasks.
     Admin,
+    /// Accounts: register, sign in, and what people decide about their own.
+    Accounts,
     /// Mail: what is sent to whom, and what became of it.
     Emails,
     /// What other services tell us.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Tag;
 use crate::{
     accept,
+    caller::Public,
     codes::{self, Code, Scope},
     json::Json,
     problem::Problem,
@@ -33,6 +34,7 @@ impl Problems {
     )]
     async fn explain_problem(
         &self,
+        _public: Public,
         /// The code of a problem, with `_` or with `-`.
         code: Path<String>,
         request: &Request,

@@ -9,7 +9,7 @@ use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi, param::Query, payload::Html};
 
 use super::Tag;
-use crate::{app::App, codes, problem::Problem};
+use crate::{app::App, caller::Public, codes, problem::Problem};
 
 /// The operations on the link.
 pub(crate) struct Unsubscribe;
@@ -27,6 +27,7 @@ impl Unsubscribe {
     async fn show_unsubscribe(
         &self,
         app: Data<&App>,
+        _public: Public,
         /// The token of the link.
         token: Query<String>,
     ) -> Result<Page, Problem> {
@@ -53,6 +54,7 @@ impl Unsubscribe {
     async fn unsubscribe(
         &self,
         app: Data<&App>,
+        _public: Public,
         /// The token of the link.
         token: Query<String>,
     ) -> Result<Page, Problem> {

@@ -37,7 +37,7 @@ on_both! {
         assert_eq!(ask("bearer secret").await?.status, 200);
         for wrong in ["Bearer Secret", "Bearer ", "Bearer", "secret", "Basic secret"] {
             let refused = ask(wrong).await?;
-            assert_eq!(refused.problem(), (401, "operator_token_required".to_owned()), "{wrong}");
+            assert_eq!(refused.problem(), (401, "token_invalid".to_owned()), "{wrong}");
             assert_eq!(refused.header("www-authenticate"), "Bearer");
         }
         assert_eq!(Api::new(db).get("/v1/admin/queues").await?.status, 403);
@@ -107,7 +107,7 @@ on_both! {
         let queued = api.get(&format!("/v1/tasks/{queued}")).await?;
         assert_eq!(queued.word("/state"), "cancelled");
         let closed = Api::new(db).post("/v1/admin/tasks/cancel", &json!({"kind": "noop"})).await?;
-        assert_eq!(closed.problem(), (403, "no_operator".to_owned()));
+        assert_eq!(closed.problem(), (403, "permission_missing".to_owned()));
         Ok(())
     }
 

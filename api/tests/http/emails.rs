@@ -138,7 +138,7 @@ async fn every_letter_can_be_looked_at() -> TestResult {
     let all = api.get("/v1/email-templates").await?;
     let items = all.at("/items").as_array().cloned().unwrap_or_default();
 
-    assert_eq!(items.len(), 6);
+    assert_eq!(items.len(), 7);
     for item in items {
         let preview = item["preview"].as_str().unwrap_or_default().to_owned();
         let page = api

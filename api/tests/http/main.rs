@@ -1,6 +1,7 @@
 //! The HTTP contract, asked of the built endpoint on both databases, and of real sockets where
 //! these matter. One program, so that it is linked once.
 
+mod accounts;
 mod admin;
 mod contact;
 mod courses;
@@ -9,12 +10,15 @@ mod events;
 mod harness;
 mod headers;
 mod idempotency;
+mod matrix;
 mod openapi;
+mod people;
 mod problems;
 mod provoke;
 mod schedules;
 mod signer;
 mod sockets;
 mod tasks;
+mod tokens;
 mod webhooks;
 mod ws;

@@ -4,16 +4,27 @@ use std::time::Duration;
 
 use api::{
     App, Operators, Sockets,
+    access::LIFETIME,
     limits::{BODY_BYTES_MAX, Timeouts},
 };
+use chrono::TimeDelta;
 use futures_util::stream;
 use jobs::{bell::Bell, store::schedules::SCHEDULES_MAX};
-use models::testing::{TestDb, TestResult};
+use models::{
+    OwnerId, SessionId,
+    roles::Role,
+    testing::{TestDb, TestResult},
+    tokens::Purpose,
+    users,
+};
 use platform::health::Health;
 use poem::{Body, Route, get, handler, http::Method};
 use serde_json::json;
 
-use crate::harness::{Answer, Api};
+use crate::{
+    harness::{Answer, Api},
+    people::{PASSWORD, closed, link, user, with_password},
+};
 
 pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
 pub(crate) const NOBODY: &str = "/v1/tasks/01990000-0000-7000-8000-000000000000";
@@ -92,9 +103,65 @@ pub(crate) async fn provoke(api: &Api, code: &str) -> TestResult<Answer> {
         "internal" => read("/test/panics", id).await,
         "request_timeout" => read("/test/sleeps", id).await,
         "upgrade_required" => read("/v1/ws", id).await,
-        "operator_token_required" | "too_many_sockets" => provoke_by_setting(api, code, id).await,
-        "no_operator" => read("/v1/admin/queues", id).await,
+        "too_many_sockets" => provoke_by_setting(api, id).await,
+        "permission_missing" => read("/v1/admin/queues", id).await,
+        "token_invalid" => read("/v1/tasks", ("authorization", "Bearer secret")).await,
+        "session_required" => api.post_with("/v1/logout", &json!({}), &[id]).await,
+        "token_required"
+        | "token_expired"
+        | "credentials_invalid"
+        | "refresh_token_invalid"
+        | "account_suspended"
+        | "address_taken"
+        | "rate_limited" => provoke_by_account(api, code, id).await,
         _ => provoke_by_state(api, code, id).await,
+    }
+}
+
+/// The problems of those who sign in.
+async fn provoke_by_account(api: &Api, code: &str, id: (&str, &str)) -> TestResult<Answer> {
+    let (app, closed) = (&api.app, closed(&api.app.db));
+    let (db, now) = (&app.db, app.db.now());
+    let login = json!({"address": "nobody@example.com", "password": "secret"});
+    match code {
+        "token_required" => closed.get_with("/v1/tasks", &[id]).await,
+        "token_expired" => {
+            let then = now - TimeDelta::hours(1);
+            let token = app
+                .keys
+                .sign(OwnerId::LOCAL, SessionId::new(), 1, then, LIFETIME);
+            let sent = format!("Bearer {token}");
+            api.get_with("/v1/tasks", &[id, ("authorization", &sent)])
+                .await
+        }
+        "refresh_token_invalid" => {
+            let body = json!({"refresh_token": "secret"});
+            api.post_with("/v1/refresh", &body, &[id]).await
+        }
+        "account_suspended" => {
+            let eve = user(db, "eve", Role::Author).await?;
+            with_password(db, eve).await?;
+            let mut tx = db.begin().await?;
+            users::suspend(&mut tx, eve, true, now).await?;
+            tx.commit().await?;
+            let body = json!({"address": "eve@example.com", "password": PASSWORD});
+            api.post_with("/v1/login", &body, &[id]).await
+        }
+        "address_taken" => {
+            let body = json!({"address": "bob@example.com", "name": "Bob", "password": PASSWORD});
+            let asked = api.post("/v1/register", &body).await?;
+            assert_eq!(asked.status, 202, "{}", asked.text);
+            let body = json!({"token": link(db, "bob@example.com", Purpose::Verify).await?});
+            user(db, "bob", Role::Author).await?;
+            api.post_with("/v1/verify", &body, &[id]).await
+        }
+        "rate_limited" => {
+            for _ in 0..20 {
+                closed.post("/v1/login", &login).await?;
+            }
+            closed.post_with("/v1/login", &login, &[id]).await
+        }
+        _ => api.post_with("/v1/login", &login, &[id]).await,
     }
 }
 
@@ -115,16 +182,11 @@ async fn provoke_by_mail(api: &Api, code: &str, id: (&str, &str)) -> TestResult<
 }
 
 /// The problems of an API that is set up differently.
-async fn provoke_by_setting(api: &Api, code: &str, id: (&str, &str)) -> TestResult<Answer> {
+async fn provoke_by_setting(api: &Api, id: (&str, &str)) -> TestResult<Answer> {
     let mut app = api.app.clone();
-    app.operators = Operators::bearer("secret");
     app.sockets = Sockets::new(0);
     let api = Api::with(app, Route::new());
-    if code == "too_many_sockets" {
-        return api.get_with("/v1/ws", &[id]).await;
-    }
-    let wrong = ("authorization", "Bearer wrong");
-    api.get_with("/v1/admin/queues", &[id, wrong]).await
+    api.get_with("/v1/ws", &[id]).await
 }
 
 /// The problems that need something to be there first.

@@ -16,7 +16,14 @@ use poem_openapi::{ApiResponse, OpenApi, param::Path};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{app::App, body::Body, json::Json, operator::Operator, problem::Problem, routes::Tag};
+use crate::{
+    app::App,
+    body::Body,
+    caller::{May, Permission},
+    json::Json,
+    problem::Problem,
+    routes::Tag,
+};
 
 /// A task of a kind that was never observed counts as this share of its time limit.
 const UNOBSERVED_SHARE: f64 = 0.1;
@@ -32,7 +39,11 @@ impl Queues {
         method = "get",
         operation_id = "list_queues"
     )]
-    async fn list_queues(&self, app: Data<&App>, _operator: Operator) -> Result<Listed, Problem> {
+    async fn list_queues(
+        &self,
+        app: Data<&App>,
+        _may: May<{ Permission::ReadQueues as u8 }>,
+    ) -> Result<Listed, Problem> {
         let items = views(&app).await?;
         Ok(Listed::Ok(Json::new(QueueList { items })))
     }
@@ -49,7 +60,7 @@ impl Queues {
     async fn update_queue(
         &self,
         app: Data<&App>,
-        _operator: Operator,
+        _may: May<{ Permission::SteerQueues as u8 }>,
         /// The name of the queue.
         queue: Path<String>,
         body: Body<QueueUpdate>,

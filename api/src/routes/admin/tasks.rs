@@ -21,11 +21,10 @@ use uuid::Uuid;
 use crate::{
     app::App,
     body::Body,
-    caller::Caller,
+    caller::{May, Permission},
     idempotency::{Attempt, Replay},
     json::Json,
     limits::BULK_MAX,
-    operator::Operator,
     page::{self, PageView},
     problem::Problem,
     routes::{
@@ -53,7 +52,7 @@ impl AllTasks {
     async fn list_all_tasks(
         &self,
         app: Data<&App>,
-        _operator: Operator,
+        _may: May<{ Permission::ReadAllTasks as u8 }>,
         /// Only this kind.
         #[oai(validator(pattern = "^[a-z][a-z_.]{0,59}$"))]
         kind: Query<Option<String>>,
@@ -98,8 +97,7 @@ impl AllTasks {
     async fn cancel_tasks(
         &self,
         app: Data<&App>,
-        _operator: Operator,
-        caller: Caller,
+        May(caller): May<{ Permission::SteerAllTasks as u8 }>,
         /// Repeating a request with its key does nothing twice.
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<String>>,
@@ -121,8 +119,7 @@ impl AllTasks {
     async fn retry_tasks(
         &self,
         app: Data<&App>,
-        _operator: Operator,
-        caller: Caller,
+        May(caller): May<{ Permission::SteerAllTasks as u8 }>,
         /// Repeating a request with its key does nothing twice.
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<String>>,

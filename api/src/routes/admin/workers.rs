@@ -8,7 +8,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{app::App, json::Json, operator::Operator, problem::Problem, routes::Tag};
+use crate::{
+    app::App,
+    caller::{May, Permission},
+    json::Json,
+    problem::Problem,
+    routes::Tag,
+};
 
 /// The operations on workers.
 pub(crate) struct Workers;
@@ -21,7 +27,11 @@ impl Workers {
         method = "get",
         operation_id = "list_workers"
     )]
-    async fn list_workers(&self, app: Data<&App>, _operator: Operator) -> Result<Listed, Problem> {
+    async fn list_workers(
+        &self,
+        app: Data<&App>,
+        _may: May<{ Permission::ReadWorkers as u8 }>,
+    ) -> Result<Listed, Problem> {
         let mut conn = app.conn().await?;
         let workers = workers::list(&mut conn, app.db.now()).await?;
         let running = workers::running(&mut conn).await?;

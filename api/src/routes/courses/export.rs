@@ -14,7 +14,13 @@ use uuid::Uuid;
 
 use super::schema::Document;
 use crate::{
-    app::App, caller::Caller, codes, conditional::etag, json::Json, problem::Problem, routes::Tag,
+    app::App,
+    caller::{May, Permission},
+    codes,
+    conditional::etag,
+    json::Json,
+    problem::Problem,
+    routes::Tag,
 };
 
 /// The operations that export.
@@ -33,7 +39,7 @@ impl Exports {
     async fn export_course(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::ExportCourses as u8 }>,
         /// The id of the course.
         id: Path<Uuid>,
         /// The form of the document; Markdown unless told.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::view::LessonView;
 use crate::{
     app::App,
-    caller::Caller,
+    caller::{May, Permission},
     conditional::{etag, is_known},
     json::Json,
     problem::Problem,
@@ -34,7 +34,7 @@ impl Lessons {
     async fn get_lesson(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::ReadCourses as u8 }>,
         /// The id of the course.
         id: Path<Uuid>,
         /// The place of the lesson in the course, from 1.

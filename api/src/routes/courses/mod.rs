@@ -27,7 +27,7 @@ use super::{Tag, tasks::answer::Submitted};
 use crate::{
     app::App,
     body::Body,
-    caller::Caller,
+    caller::{Caller, May, Permission},
     conditional::{etag, is_known, require},
     idempotency::{Attempt, Replay},
     json::Json,
@@ -49,7 +49,7 @@ impl Courses {
     async fn create_course(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::WriteCourses as u8 }>,
         context: RequestContext,
         /// Repeating a request with its key does nothing twice.
         #[oai(name = "Idempotency-Key")]
@@ -82,7 +82,7 @@ impl Courses {
     async fn list_courses(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::ReadCourses as u8 }>,
         /// Where to go on: `next` of the page before.
         #[oai(validator(pattern = "^0[0-9a-f]{47}$"))]
         cursor: Query<Option<String>>,
@@ -101,7 +101,7 @@ impl Courses {
     async fn get_course(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::ReadCourses as u8 }>,
         /// The id of the course.
         id: Path<Uuid>,
         /// The ETag of the last answer.
@@ -133,7 +133,7 @@ impl Courses {
     async fn delete_course(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::DeleteCourses as u8 }>,
         /// The id of the course.
         id: Path<Uuid>,
         /// Deletes only this version.

@@ -18,7 +18,7 @@ use super::{Tag, tasks::answer::Submitted};
 use crate::{
     app::App,
     body::Body,
-    caller::Caller,
+    caller::{Caller, May, Permission},
     codes,
     idempotency::{Attempt, Replay},
     json::Json,
@@ -40,7 +40,7 @@ impl Emails {
     async fn send_email(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::SendEmails as u8 }>,
         context: RequestContext,
         /// Required: repeating a request with its key sends nothing twice.
         #[oai(name = "Idempotency-Key")]
@@ -72,7 +72,7 @@ impl Emails {
     async fn list_emails(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::ReadEmails as u8 }>,
         /// Where to go on: `next` of the page before.
         #[oai(validator(pattern = "^0[0-9a-f]{47}$"))]
         cursor: Query<Option<String>>,
@@ -91,7 +91,7 @@ impl Emails {
     async fn get_email(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::ReadEmails as u8 }>,
         /// The id of the mail.
         id: Path<Uuid>,
     ) -> Result<Read, Problem> {

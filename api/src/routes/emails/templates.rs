@@ -11,7 +11,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::view::{EmailCategory, EmailTemplate};
-use crate::{codes, json::Json, problem::Problem, routes::Tag};
+use crate::{
+    caller::{May, Permission},
+    codes,
+    json::Json,
+    problem::Problem,
+    routes::Tag,
+};
 
 /// The operations on letters.
 pub(crate) struct Templates;
@@ -28,7 +34,7 @@ impl Templates {
         method = "get",
         operation_id = "list_email_templates"
     )]
-    async fn list_email_templates(&self) -> Listed {
+    async fn list_email_templates(&self, _may: May<{ Permission::ReadLetters as u8 }>) -> Listed {
         let templates = Template::ALL.iter().map(|one| TemplateView::of(*one));
         Listed::Ok(Json::new(TemplatesView {
             items: templates.collect(),
@@ -43,6 +49,7 @@ impl Templates {
     )]
     async fn preview_email_template(
         &self,
+        _may: May<{ Permission::ReadLetters as u8 }>,
         /// The name of the letter.
         template: Path<String>,
         /// The language, a tag of BCP 47; English unless told.

@@ -130,6 +130,8 @@ describe! {
         VerifyEmail,
         /// Lets somebody choose a new password.
         ResetPassword,
+        /// Asks whether an account may move to another address.
+        ChangeAddress,
         /// Greets somebody new.
         Welcome,
         /// Tells an author that a course is written.

@@ -17,7 +17,7 @@ use super::Tag;
 use crate::{
     app::App,
     body::Body,
-    caller::Caller,
+    caller::{Caller, May, Permission},
     conditional::{etag, present, require},
     idempotency::{Attempt, Replay},
     json::Json,
@@ -41,7 +41,7 @@ impl Schedules {
     async fn create_schedule(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::WriteSchedules as u8 }>,
         /// Repeating a request with its key does nothing twice.
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<String>>,
@@ -71,7 +71,7 @@ impl Schedules {
     async fn list_schedules(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::ReadSchedules as u8 }>,
         /// Where to go on: `next` of the page before.
         #[oai(validator(pattern = "^0[0-9a-f]{47}$"))]
         cursor: Query<Option<String>>,
@@ -97,7 +97,7 @@ impl Schedules {
     async fn get_schedule(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::ReadSchedules as u8 }>,
         /// The id of the schedule.
         id: Path<Uuid>,
     ) -> Result<Found, Problem> {
@@ -113,7 +113,7 @@ impl Schedules {
     async fn update_schedule(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::WriteSchedules as u8 }>,
         /// The id of the schedule.
         id: Path<Uuid>,
         /// The ETag of the version that is to be replaced. It must be there.
@@ -142,7 +142,7 @@ impl Schedules {
     async fn delete_schedule(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::WriteSchedules as u8 }>,
         /// The id of the schedule.
         id: Path<Uuid>,
     ) -> Result<Deleted, Problem> {

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     app::App,
     body::fingerprint,
-    caller::Caller,
+    caller::{May, Permission},
     idempotency::{Attempt, Replay},
     json::Json,
     problem::Problem,
@@ -40,7 +40,7 @@ impl Actions {
     async fn list_attempts(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::ReadTasks as u8 }>,
         /// The id of the task.
         id: Path<Uuid>,
     ) -> Result<Attempted, Problem> {
@@ -63,7 +63,7 @@ impl Actions {
     async fn cancel_task(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::SteerTasks as u8 }>,
         /// The id of the task.
         id: Path<Uuid>,
         /// Repeating a request with its key does nothing twice.
@@ -99,7 +99,7 @@ impl Actions {
     async fn retry_task(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::SteerTasks as u8 }>,
         /// The id of the task.
         id: Path<Uuid>,
         /// Whether to begin from nothing.

@@ -12,7 +12,7 @@ use super::{submission::Submission, view::path};
 use crate::{
     app::App,
     body::{Body, Object},
-    caller::Caller,
+    caller::{Caller, May, Permission},
     idempotency::{Attempt, Replay},
     json::Json,
     limits::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX},
@@ -38,7 +38,7 @@ impl Batches {
     async fn submit_tasks(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::SubmitTasks as u8 }>,
         context: RequestContext,
         /// Repeating a request with its key does nothing twice.
         #[oai(name = "Idempotency-Key")]

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::answer::get;
 use crate::{
     app::App,
-    caller::Caller,
+    caller::{Caller, May, Permission},
     json::{reference, register},
     limits::EVENTS_COMMENT_PERIOD,
     problem::Problem,
@@ -45,7 +45,7 @@ impl Events {
     async fn stream_events(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::ReadTasks as u8 }>,
         /// The id of the task.
         id: Path<Uuid>,
         /// The id of the last event that was received.

@@ -30,7 +30,7 @@ use super::Tag;
 use crate::{
     app::App,
     body::Body,
-    caller::Caller,
+    caller::{May, Permission},
     conditional::{etag, is_known},
     idempotency::{self, Attempt, Replay},
     json::Json,
@@ -53,7 +53,7 @@ impl Tasks {
     async fn submit_task(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::SubmitTasks as u8 }>,
         context: RequestContext,
         /// Repeating a request with its key does nothing twice.
         #[oai(name = "Idempotency-Key")]
@@ -88,7 +88,7 @@ impl Tasks {
     async fn list_tasks(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::ReadTasks as u8 }>,
         /// Only this kind.
         #[oai(validator(pattern = "^[a-z][a-z_.]{0,59}$"))]
         kind: Query<Option<String>>,
@@ -131,7 +131,7 @@ impl Tasks {
     async fn get_task(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::ReadTasks as u8 }>,
         /// The id of the task.
         id: Path<Uuid>,
         /// The ETag of the last answer.
@@ -190,7 +190,7 @@ impl Tasks {
     async fn delete_task(
         &self,
         app: Data<&App>,
-        caller: Caller,
+        May(caller): May<{ Permission::DeleteTasks as u8 }>,
         /// The id of the task.
         id: Path<Uuid>,
     ) -> Result<Deleted, Problem> {

@@ -11,7 +11,9 @@ use poem_openapi::{ApiResponse, OpenApi, param::Header};
 use self::sendgrid::Events;
 pub use self::signature::{KeyError, WebhookKey};
 use super::Tag;
-use crate::{app::App, body::Raw, codes, limits::EVENTS_AT_ONCE_MAX, problem::Problem};
+use crate::{
+    app::App, body::Raw, caller::Public, codes, limits::EVENTS_AT_ONCE_MAX, problem::Problem,
+};
 
 /// The keys by which other services are known.
 #[derive(Clone, Debug, Default, Args)]
@@ -43,6 +45,7 @@ impl Webhooks {
     async fn receive_sendgrid_events(
         &self,
         app: Data<&App>,
+        _public: Public,
         /// ECDSA over the timestamp and the body, in base64.
         #[oai(name = "X-Twilio-Email-Event-Webhook-Signature")]
         signature: Header<Option<String>>,

@@ -7,7 +7,7 @@ mod said;
 mod session;
 
 use poem::{
-    IntoResponse, Response, handler,
+    IntoResponse, Request, Response, handler,
     web::{
         Data,
         websocket::{WebSocket, WebSocketConfig},
@@ -17,7 +17,7 @@ use poem::{
 use self::session::Session;
 use crate::{
     app::App,
-    caller::Caller,
+    caller::{Permission, admit},
     codes,
     limits::{SOCKET_BUFFER_BYTES, SOCKET_MESSAGE_BYTES_MAX},
     problem::Problem,
@@ -25,11 +25,12 @@ use crate::{
 
 /// Opens a WebSocket on which a client subscribes to the events of its tasks.
 #[handler]
-pub(crate) fn connect(
+pub(crate) async fn connect(
     app: Data<&App>,
-    caller: Caller,
+    request: &Request,
     socket: poem::Result<WebSocket>,
 ) -> Result<Response, Problem> {
+    let caller = admit(request, Permission::ReadTasks).await?;
     let Some(seat) = app.sockets.seat(caller.owner) else {
         let code = &codes::TOO_MANY_SOCKETS;
         return Err(Problem::new(code, code.meaning));

@@ -1,0 +1,132 @@
+//! The letters about accounts: asked for in the transaction of what they are about.
+
+use chrono::{DateTime, Utc};
+use jobs::{Priority, Task, kinds::SendEmail, store::Options};
+use models::{Address, OwnerId, Tx, emails::Letter, templates::Template, users::User};
+use serde_json::{Map, Value, json};
+
+use crate::{place::Place, problem::Problem, request::RequestContext};
+
+/// Who gets a letter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader<'r> {
+    /// Whose mail it is.
+    pub(crate) owner: OwnerId,
+    /// Where it goes.
+    pub(crate) address: &'r Address,
+    /// How the reader is called.
+    pub(crate) name: &'r str,
+    /// The language to write in.
+    pub(crate) language: &'r str,
+}
+
+impl<'r> From<&'r User> for Reader<'r> {
+    fn from(user: &'r User) -> Self {
+        Self {
+            owner: user.id,
+            address: &user.address,
+            name: &user.name,
+            language: &user.language,
+        }
+    }
+}
+
+/// Something that matters for the safety of an account.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Event {
+    /// Somebody asked for an account with its address.
+    Registered,
+    /// The password is another one.
+    PasswordChanged,
+    /// The account has moved to another address.
+    AddressChanged,
+    /// A refresh token came twice.
+    TokenReused,
+}
+
+impl Event {
+    fn words(self, german: bool) -> &'static str {
+        match (self, german) {
+            (Self::Registered, false) => "Somebody tried to register with your address",
+            (Self::Registered, true) => "Jemand wollte sich mit Ihrer Adresse registrieren",
+            (Self::PasswordChanged, false) => "Your password was changed",
+            (Self::PasswordChanged, true) => "Ihr Passwort wurde geändert",
+            (Self::AddressChanged, false) => "Your mail address was changed",
+            (Self::AddressChanged, true) => "Ihre Mailadresse wurde geändert",
+            (Self::TokenReused, false) => "A session was ended because its token was copied",
+            (Self::TokenReused, true) => "Eine Sitzung wurde beendet, weil ihr Token kopiert wurde",
+        }
+    }
+}
+
+/// Tells of something that happened to the account.
+pub(crate) async fn notice(
+    tx: &mut Tx,
+    reader: Reader<'_>,
+    event: Event,
+    place: &Place,
+    context: &RequestContext,
+    now: DateTime<Utc>,
+) -> Result<Task, Problem> {
+    let german = reader.language.split('-').next() == Some("de");
+    let variables = json!({
+        "name": reader.name,
+        "event": event.words(german),
+        "time": now.format("%Y-%m-%d %H:%M UTC").to_string(),
+        "place": place.address,
+    });
+    post(
+        tx,
+        Template::SecurityNotice,
+        &variables,
+        reader,
+        context,
+        now,
+    )
+    .await
+}
+
+/// Sends a letter whose link proves that its reader reads that mailbox.
+pub(crate) async fn link(
+    tx: &mut Tx,
+    template: Template,
+    reader: Reader<'_>,
+    context: &RequestContext,
+    now: DateTime<Utc>,
+) -> Result<Task, Problem> {
+    post(
+        tx,
+        template,
+        &json!({"name": reader.name}),
+        reader,
+        context,
+        now,
+    )
+    .await
+}
+
+async fn post(
+    tx: &mut Tx,
+    template: Template,
+    variables: &Value,
+    reader: Reader<'_>,
+    context: &RequestContext,
+    now: DateTime<Utc>,
+) -> Result<Task, Problem> {
+    let letter = Letter {
+        template,
+        variables: variables.as_object().map_or_else(Map::new, Clone::clone),
+        to: reader.address.clone(),
+        name: Some(reader.name.to_owned()),
+        language: reader.language.to_owned(),
+        attachments: Vec::new(),
+    };
+    // Somebody waits for the mail.
+    let options = Options {
+        priority: Priority::Interactive,
+        request_id: Some(context.request_id.clone()),
+        trace_id: context.trace_id.clone(),
+        ..Options::by(reader.owner)
+    };
+    Ok(SendEmail::submit(tx, letter, options, now).await?)
+}

@@ -1,0 +1,54 @@
+//! Passwords are hashed beside the requests, a few at a time: one costs 19 MiB and some 20 ms.
+
+use std::sync::Arc;
+
+use models::passwords;
+use tokio::{sync::Semaphore, task::spawn_blocking};
+
+use crate::{limits::HASHES_AT_ONCE_MAX, problem::Problem};
+
+/// Those who compute; clones share the places.
+#[derive(Clone, Debug)]
+pub(crate) struct Passwords(Arc<Semaphore>);
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(HASHES_AT_ONCE_MAX)))
+    }
+}
+
+impl Passwords {
+    /// The form in which a password is kept.
+    pub(crate) async fn hash(&self, password: &str) -> Result<String, Problem> {
+        let password = password.to_owned();
+        Ok(self.compute(move || passwords::hash(&password)).await??)
+    }
+
+    /// Whether it is the password that was kept; as slow for one that nobody has.
+    pub(crate) async fn verify(
+        &self,
+        password: &str,
+        kept: Option<String>,
+    ) -> Result<bool, Problem> {
+        let password = password.to_owned();
+        self.compute(move || passwords::verify(&password, kept.as_deref()))
+            .await
+    }
+
+    async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        // Whoever waits too long for a place is answered by the time limit of requests.
+        let place = self.0.clone().acquire_owned().await;
+        let place = place.map_err(|error| Problem::internal(error.to_string()))?;
+        let working = spawn_blocking(move || {
+            let done = work();
+            drop(place);
+            done
+        });
+        working
+            .await
+            .map_err(|error| Problem::internal(error.to_string()))
+    }
+}

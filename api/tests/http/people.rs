@@ -1,0 +1,112 @@
+//! People with accounts, for tests of who may do what.
+
+use api::{App, access::LIFETIME};
+use jobs::bell::Bell;
+use models::{
+    Address, Db, EmailId, OwnerId, credentials, passwords,
+    roles::Role,
+    sessions::{self, Origin},
+    sql,
+    sql::One,
+    testing::TestResult,
+    tokens::{self, Purpose},
+    users::{self, NewUser},
+};
+use platform::health::Health;
+use poem::{Body, Route, http::Method};
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Api};
+
+/// A password that is strong enough.
+pub(crate) const PASSWORD: &str = "plankton wedding copper 47";
+
+/// The API as it is where everybody has to sign in.
+pub(crate) fn closed(db: &Db) -> Api {
+    let mut app = App::new(db.clone(), Bell::in_process(), Health::default());
+    app.open = false;
+    Api::with(app, Route::new())
+}
+
+/// Makes an account of this role, without a password.
+pub(crate) async fn user(db: &Db, name: &str, role: Role) -> TestResult<OwnerId> {
+    let address = Address::parse(&format!("{name}@example.com"))?;
+    let new = NewUser {
+        id: OwnerId::new(),
+        address: &address,
+        name,
+        language: "en",
+        role,
+    };
+    let mut tx = db.begin().await?;
+    let user = users::create(&mut tx, &new, db.now()).await?;
+    tx.commit().await?;
+    Ok(user.id)
+}
+
+/// Gives an account [`PASSWORD`].
+pub(crate) async fn with_password(db: &Db, user: OwnerId) -> TestResult {
+    let hash = passwords::hash(PASSWORD)?;
+    let mut tx = db.begin().await?;
+    credentials::put(&mut tx, user, &hash, db.now()).await?;
+    Ok(tx.commit().await?)
+}
+
+/// A fresh access token of an account, and its value for `Authorization`.
+pub(crate) async fn token(api: &Api, user: OwnerId) -> TestResult<String> {
+    let db = &api.app.db;
+    let (mut tx, now) = (db.begin().await?, db.now());
+    let epoch = users::get(&mut tx, user).await?.epoch;
+    let session = sessions::create(&mut tx, user, &Origin::default(), now).await?;
+    tx.commit().await?;
+    let token = api.app.keys.sign(user, session.id, epoch, now, LIFETIME);
+    Ok(format!("Bearer {token}"))
+}
+
+/// The token of the newest mail to an address, as the worker draws it.
+pub(crate) async fn link(db: &Db, address: &str, purpose: Purpose) -> TestResult<String> {
+    let mut tx = db.begin().await?;
+    let (email,) = sql!(
+        tx, fetch_one One<EmailId>,
+        "select id from emails where recipient = $1 and template <> 'security_notice'
+            and template <> 'welcome'
+        order by id desc limit 1",
+        address,
+    )?;
+    let token = tokens::issue(&mut tx, email, purpose, db.now()).await?;
+    tx.commit().await?;
+    Ok(token)
+}
+
+/// How many mails of a kind went to an address.
+pub(crate) async fn mails(db: &Db, address: &str, template: &str) -> TestResult<i64> {
+    let (count,) = sql!(
+        db.conn().await?, fetch_one One<i64>,
+        "select count(*) from emails where recipient = $1 and template = $2", address, template,
+    )?;
+    Ok(count)
+}
+
+impl Api {
+    /// Any request with a JSON body, of whoever has this token.
+    pub(crate) async fn by(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> TestResult<Answer> {
+        let headers = [
+            ("authorization", token),
+            ("content-type", "application/json"),
+        ];
+        let body = body.map_or_else(Body::empty, |body| Body::from_string(body.to_string()));
+        self.send(method, path, &headers, body).await
+    }
+
+    /// Signs in with [`PASSWORD`].
+    pub(crate) async fn login(&self, address: &str) -> TestResult<Answer> {
+        let body = json!({"address": address, "password": PASSWORD});
+        self.post("/v1/login", &body).await
+    }
+}

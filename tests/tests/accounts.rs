@@ -1,0 +1,183 @@
+//! From nothing to a course and out again, as somebody who has just heard of the platform; and
+//! nothing that is nobody's business stands in a log.
+
+use std::{fs, path::Path, time::Instant};
+
+use api::SigningKeys;
+use e2e::{
+    app::{Answer, Http, PATIENCE, send},
+    fleet::Fleet,
+    smtp::{Sink, token},
+};
+use models::testing::{TestDb, TestResult};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const ADDRESS: &str = "canary.reader@mailbox.example";
+const PASSWORD: &str = "canary wedding copper 47 plankton";
+
+/// A client that signs in.
+struct Reader {
+    http: Http,
+    access: String,
+    refresh: String,
+}
+
+impl Reader {
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Answer> {
+        let mut request = self.http.request(method, path).bearer_auth(&self.access);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        send(request).await
+    }
+
+    async fn take(&mut self, path: &str, body: &Value) -> TestResult {
+        let answer = self.http.post(path, body).await?;
+        assert_eq!(
+            answer.status,
+            StatusCode::OK,
+            "{path}: {}",
+            answer.body["code"]
+        );
+        self.access = answer.text("access_token")?;
+        self.refresh = answer.text("refresh_token")?;
+        Ok(())
+    }
+
+    /// Long-polls a task until it has ended.
+    async fn ended(&self, task: &str) -> TestResult<Value> {
+        let began = Instant::now();
+        loop {
+            let path = format!("/v1/tasks/{task}");
+            let request = self
+                .http
+                .request(Method::GET, &path)
+                .header("Prefer", "wait=2");
+            let answer = send(request.bearer_auth(&self.access)).await?;
+            assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+            if answer.body["done"] == true {
+                return Ok(answer.body);
+            }
+            assert!(began.elapsed() < PATIENCE, "{}", answer.body);
+        }
+    }
+
+    /// Waits until this path refuses the token, at every API.
+    async fn is_refused(&self) -> TestResult {
+        let (began, mut refusals) = (Instant::now(), 0);
+        while refusals < 4 {
+            let answer = self.ask(Method::GET, "/v1/users/me", None).await?;
+            refusals = if answer.status == StatusCode::UNAUTHORIZED {
+                refusals + 1
+            } else {
+                0
+            };
+            assert!(began.elapsed() < PATIENCE, "the token still works");
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_registers_writes_a_course_and_leaves_no_trace_in_the_logs() -> TestResult {
+    let (database, data, sink) = (
+        TestDb::postgres().await?,
+        TempDir::new()?,
+        Sink::start().await?,
+    );
+    let key = SigningKeys::draw();
+    let settings = [
+        ("LYO_SIGNING_KEYS", key.clone()),
+        ("LYO_EMAIL", sink.url()),
+        ("LYO_EMAIL_FROM", "Lyo <lyo@lyo.example>".to_owned()),
+        ("LYO_LOG", "debug".to_owned()),
+    ];
+    let fleet = Fleet::start_with(&database.url, data.path(), &settings).await?;
+    let http = Http::new(&fleet.bases())?;
+    let mut reader = Reader {
+        http,
+        access: String::new(),
+        refresh: String::new(),
+    };
+
+    let account = json!({"address": ADDRESS, "name": "Canary", "password": PASSWORD});
+    let asked = reader.http.post("/v1/register", &account).await?;
+    assert_eq!(asked.status, StatusCode::ACCEPTED, "{asked:?}");
+    let mail = sink.mail(&[ADDRESS, "/verify-email?token="]).await?;
+    let link = token(&mail, "/verify-email?token=")?;
+    let verified = reader
+        .http
+        .post("/v1/verify", &json!({"token": link}))
+        .await?;
+    assert_eq!(verified.body["outcome"], "registered", "{}", verified.body);
+    let login = json!({"address": ADDRESS, "password": PASSWORD});
+    reader.take("/v1/login", &login).await?;
+    let first = (reader.access.clone(), reader.refresh.clone());
+
+    let brief = json!({"topic": "Tide pools", "lessons": 1, "seed": 7});
+    let accepted = reader
+        .ask(Method::POST, "/v1/courses", Some(&brief))
+        .await?;
+    assert_eq!(accepted.status, StatusCode::ACCEPTED, "{accepted:?}");
+    let task = reader.ended(&accepted.text("id")?).await?;
+    assert_eq!(task["state"], "succeeded", "{task}");
+    let course = accepted.body["links"]["subject"]
+        .as_str()
+        .ok_or("no subject")?;
+    assert_eq!(
+        reader.http.get(course).await?.status,
+        StatusCode::UNAUTHORIZED
+    );
+    let course = reader.ask(Method::GET, course, None).await?;
+    assert_eq!(course.body["status"], "draft", "{}", course.body);
+
+    let refresh = json!({"refresh_token": reader.refresh});
+    reader.take("/v1/refresh", &refresh).await?;
+    let out = reader.ask(Method::POST, "/v1/logout", None).await?;
+    assert_eq!(out.status, StatusCode::NO_CONTENT, "{out:?}");
+    reader.is_refused().await?;
+    let after = json!({"refresh_token": reader.refresh});
+    let refused = reader.http.post("/v1/refresh", &after).await?;
+    assert_eq!(refused.body["code"], "refresh_token_invalid");
+
+    fleet.stop().await?;
+    let canaries = [
+        ADDRESS,
+        PASSWORD,
+        &link,
+        &first.0,
+        &first.1,
+        &reader.access,
+        &reader.refresh,
+        &key,
+    ];
+    let lines = no_line_has(&data.path().join("logs"), &canaries)?;
+    println!("log lines without a canary: {lines}");
+    assert!(lines > 100, "the processes have logged");
+    database.close().await
+}
+
+/// Looks for secrets in every log; answers how many lines there were.
+fn no_line_has(folder: &Path, canaries: &[&str]) -> TestResult<usize> {
+    let mut lines = 0;
+    for file in fs::read_dir(folder)? {
+        let text = fs::read_to_string(file?.path())?;
+        for line in text.lines() {
+            lines += 1;
+            for canary in canaries {
+                assert!(
+                    !line.contains(canary),
+                    "a log line holds a secret: {canary}"
+                );
+            }
+        }
+    }
+    Ok(lines)
+}
