@@ -8,6 +8,7 @@
 extern crate self as models;
 
 pub mod address;
+pub mod blobs;
 pub mod brief;
 mod clock;
 pub mod contacts;
@@ -19,6 +20,10 @@ pub mod email_events;
 pub mod emails;
 pub mod error;
 pub mod export;
+pub mod file_types;
+pub mod file_usage;
+pub mod file_variants;
+pub mod files;
 pub mod id;
 pub mod idempotency;
 pub mod lessons;
@@ -27,18 +32,22 @@ mod outline;
 pub mod page;
 pub mod preferences;
 mod script;
+pub mod signing_keys;
 pub mod sql;
 pub mod suppressions;
 pub mod templates;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod tokens;
+pub mod uploads;
 pub mod word;
 
 pub use address::Address;
 pub use db::{Conn, Db, DbOptions, Tx};
 pub use error::{Error, Result};
-pub use id::{CourseId, EmailId, LessonId, ModuleId, OwnerId, ScheduleId, TaskId};
+pub use id::{
+    CourseId, EmailId, FileId, LessonId, ModuleId, OwnerId, ScheduleId, TaskId, UploadId,
+};
 pub use page::{Cursor, Limit, Page};
 
 /// For the expansion of this crate's macros in other crates.
