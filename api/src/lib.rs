@@ -28,6 +28,7 @@ mod request;
 pub mod role;
 mod routes;
 mod serve;
+mod stored_files;
 mod submissions;
 
 pub use app::{App, build, build_with};
@@ -35,3 +36,4 @@ pub use openapi::spec;
 pub use operator::{OperatorArgs, Operators};
 pub use routes::webhooks::{KeyError, WebhookArgs, WebhookKey};
 pub use serve::{ApiConfig, serve};
+pub use stored_files::Files;
