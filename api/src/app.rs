@@ -11,6 +11,7 @@ use crate::{
     access::SigningKeys,
     caller::Caller,
     edge,
+    files::Files,
     limits::Timeouts,
     methods::Methods,
     openapi,
@@ -49,6 +50,8 @@ pub struct App {
     pub sendgrid_key: Option<WebhookKey>,
     /// Every open WebSocket.
     pub sockets: Sockets,
+    /// Where files lie; none are taken without a place.
+    pub files: Files,
     submissions: Submissions,
     pub(crate) reads: Reads,
     pub(crate) looked: Looked,
@@ -74,6 +77,7 @@ impl App {
             operators: Operators::default(),
             sendgrid_key: None,
             sockets: Sockets::default(),
+            files: Files::default(),
             looked: Looked::default(),
             passwords: Passwords::default(),
             standings: Standings::default(),

@@ -11,6 +11,7 @@ mod caller;
 pub mod codes;
 mod conditional;
 mod connections;
+mod descriptors;
 mod edge;
 mod files;
 mod framing;
@@ -40,6 +41,7 @@ mod throttle;
 
 pub use access::{IdentityArgs, SigningKeys};
 pub use app::{App, build, build_with};
+pub use files::Files;
 pub use openapi::spec;
 pub use operator::{OperatorArgs, Operators};
 pub use routes::webhooks::{KeyError, WebhookArgs, WebhookKey};

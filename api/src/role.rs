@@ -5,10 +5,12 @@ use std::io::{Write as _, stdout};
 use anyhow::Context;
 use clap::Args;
 use fleet::{FleetArgs, Process, Role, check, config::ListenArgs};
+use platform::{config::DataArgs, storage::StorageArgs};
 use tokio::net::TcpListener;
 
 use crate::{
-    ApiConfig, App, IdentityArgs, OperatorArgs, Operators, WebhookArgs, serve, serve::check_address,
+    ApiConfig, App, Files, IdentityArgs, OperatorArgs, Operators, WebhookArgs, serve,
+    serve::check_address,
 };
 
 /// What an API of a fleet needs to know.
@@ -22,6 +24,12 @@ pub struct ApiArgs {
 
     #[command(flatten)]
     identity: IdentityArgs,
+
+    #[command(flatten)]
+    data: DataArgs,
+
+    #[command(flatten)]
+    storage: StorageArgs,
 
     #[command(flatten)]
     operator: OperatorArgs,
@@ -53,6 +61,7 @@ pub async fn run(args: &ApiArgs) -> anyhow::Result<()> {
         process.health.clone(),
     );
     args.identity.apply(&mut app);
+    app.files = Files::new(args.storage.open(&args.data)?);
     app.operators = args.operator.operators(Operators::Nobody);
     app.sendgrid_key
         .clone_from(&args.webhooks.sendgrid_webhook_key);

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::{App, build},
     connections::Connections,
-    files,
+    descriptors,
     limits::{CONNECTIONS_MAX, DRAIN_TIMEOUT, HEADER_TIMEOUT, IDLE_TIMEOUT},
 };
 
@@ -55,7 +55,7 @@ pub async fn serve(
     check_address(address, app.open)?;
     app.stop = stop.clone();
     let config = ApiConfig {
-        connections_max: files::connections(config.connections_max),
+        connections_max: descriptors::connections(config.connections_max),
         ..config
     };
     let acceptor = Connections::new(TcpAcceptor::from_tokio(listener)?, config);

@@ -67,6 +67,14 @@ id!(
     EmailId
 );
 id!(
+    /// The id of a file.
+    FileId
+);
+id!(
+    /// The id of an upload: a file that comes piece by piece.
+    UploadId
+);
+id!(
     /// The id of whoever a row belongs to.
     OwnerId
 );

@@ -9,6 +9,7 @@ extern crate self as models;
 
 pub mod address;
 pub mod address_changes;
+pub mod blobs;
 pub mod brief;
 mod clock;
 pub mod contacts;
@@ -21,6 +22,10 @@ pub mod email_events;
 pub mod emails;
 pub mod error;
 pub mod export;
+pub mod file_types;
+pub mod file_usage;
+pub mod file_variants;
+pub mod files;
 pub mod id;
 pub mod idempotency;
 pub mod lessons;
@@ -33,6 +38,7 @@ pub mod registrations;
 pub mod roles;
 mod script;
 pub mod sessions;
+pub mod signing_keys;
 pub mod sql;
 pub mod suppressions;
 pub mod templates;
@@ -40,12 +46,15 @@ pub mod templates;
 pub mod testing;
 pub mod tokens;
 pub mod users;
+pub mod uploads;
 pub mod word;
 
 pub use address::Address;
 pub use db::{Conn, Db, DbOptions, Tx};
 pub use error::{Error, Result};
-pub use id::{CourseId, EmailId, LessonId, ModuleId, OwnerId, ScheduleId, SessionId, TaskId};
+pub use id::{
+    CourseId, EmailId, FileId, LessonId, ModuleId, OwnerId, ScheduleId, SessionId, TaskId, UploadId,
+};
 pub use page::{Cursor, Limit, Page};
 
 /// For the expansion of this crate's macros in other crates.

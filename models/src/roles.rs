@@ -63,6 +63,12 @@ words! {
         ReadSchedules = "schedules.read",
         /// To make, change and delete one's own schedules.
         WriteSchedules = "schedules.write",
+        /// To read one's own files.
+        ReadFiles = "files.read",
+        /// To upload files.
+        WriteFiles = "files.write",
+        /// To delete one's own files.
+        DeleteFiles = "files.delete",
         /// To read where one is written to.
         ReadContact = "contact.read",
         /// To say where one is written to.
@@ -130,6 +136,7 @@ impl Permission {
             | Self::DeleteTasks
             | Self::ReadCourses
             | Self::ExportCourses
+            | Self::ReadFiles
             | Self::ReadContact
             | Self::WriteContact
             | Self::ReadEmails
@@ -137,7 +144,9 @@ impl Permission {
             Self::WriteCourses
             | Self::DeleteCourses
             | Self::ReadSchedules
-            | Self::WriteSchedules => AUTHORS,
+            | Self::WriteSchedules
+            | Self::WriteFiles
+            | Self::DeleteFiles => AUTHORS,
             Self::SuspendUsers => MODERATORS,
             Self::ReadUsers => STAFF,
             Self::SendEmails

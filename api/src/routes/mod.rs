@@ -6,6 +6,7 @@ pub(crate) mod admin;
 pub(crate) mod contact;
 pub(crate) mod courses;
 pub(crate) mod emails;
+pub(crate) mod files;
 pub(crate) mod health;
 pub(crate) mod metrics;
 pub(crate) mod problems;
@@ -45,6 +46,13 @@ pub(crate) type Api = (
         accounts::me::Me,
         accounts::signing_keys::SigningKeys,
     ),
+    (
+        files::Files,
+        files::content::Contents,
+        files::links::Links,
+        files::uploads::Uploads,
+        files::presigned::Presigned,
+    ),
     health::Checks,
     problems::Problems,
 );
@@ -77,6 +85,13 @@ pub(crate) const API: Api = (
         accounts::me::Me,
         accounts::signing_keys::SigningKeys,
     ),
+    (
+        files::Files,
+        files::content::Contents,
+        files::links::Links,
+        files::uploads::Uploads,
+        files::presigned::Presigned,
+    ),
     health::Checks,
     problems::Problems,
 );
@@ -96,6 +111,8 @@ pub(crate) enum Tag {
     Accounts,
     /// Mail: what is sent to whom, and what became of it.
     Emails,
+    /// Files, and what is made of pictures.
+    Files,
     /// What other services tell us.
     Webhooks,
     /// Whether the service lives and can work.

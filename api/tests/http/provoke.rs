@@ -24,6 +24,7 @@ use serde_json::json;
 use crate::{
     harness::{Answer, Api},
     people::{PASSWORD, closed, link, user, with_password},
+    provoke_files::provoke_by_files,
 };
 
 pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
@@ -252,9 +253,10 @@ async fn provoke_by_state(api: &Api, code: &str, id: (&str, &str)) -> TestResult
             refused
         }
         "database_unavailable" => {
-            api.app.db.close().await;
-            api.get_with(NOBODY, &[id]).await
+            let away = TestDb::sqlite().await?;
+            away.db.close().await;
+            self::api(&away).get_with(NOBODY, &[id]).await
         }
-        other => Err(format!("no test provokes `{other}`").into()),
+        _ => provoke_by_files(api, code, id).await,
     }
 }
