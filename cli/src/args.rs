@@ -7,7 +7,7 @@ use platform::telemetry::{self, LogArgs};
 
 #[cfg(unix)]
 use crate::chaos;
-use crate::{course, dev, email, migrate, model};
+use crate::{course, dev, email, migrate, model, thumbnail};
 use api::role::ApiArgs;
 use worker::role::WorkerArgs;
 
@@ -38,6 +38,8 @@ enum Command {
     /// Look at the mail that lyo sends.
     #[command(subcommand)]
     Email(email::EmailCommand),
+    /// Make the variants of images, as the platform makes them.
+    Thumbnail(thumbnail::ThumbnailArgs),
     /// Bring the database to this release.
     Migrate(migrate::MigrateArgs),
     /// Print the OpenAPI document of the API.
@@ -82,6 +84,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         #[cfg(unix)]
         Command::Chaos(args) => return chaos::run(&args).await,
         Command::Email(command) => email::run(&command)?,
+        Command::Thumbnail(args) => return thumbnail::run(&args).await,
         Command::Migrate(args) => migrate::run(&args).await?,
         Command::Openapi => println!("{}", api::spec()),
         Command::Model(command) => model::run(command).await?,

@@ -19,5 +19,6 @@ mod model;
 mod outline;
 mod server;
 mod summary;
+mod thumbnail;
 
 pub use args::run;

@@ -5,6 +5,7 @@ mod course;
 mod email;
 mod kill_9;
 mod process;
+mod thumbnail;
 // The fakes of the crates that talk to them.
 #[path = "../../../worker/tests/stories/sendgrid.rs"]
 mod sendgrid;
