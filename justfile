@@ -30,3 +30,7 @@ smtp:
 # Fuzz the HTTP contract of a running lyo
 contract:
     scripts/contract
+
+# Look for images that break the decoder
+fuzz *seconds:
+    scripts/fuzz {{ seconds }}

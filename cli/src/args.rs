@@ -7,7 +7,7 @@ use platform::telemetry::{self, LogArgs};
 
 #[cfg(unix)]
 use crate::chaos;
-use crate::{course, dev, email, migrate, model, user};
+use crate::{course, dev, email, migrate, model, thumbnail, user};
 use api::role::ApiArgs;
 use worker::role::WorkerArgs;
 
@@ -38,6 +38,8 @@ enum Command {
     /// Look at the mail that lyo sends.
     #[command(subcommand)]
     Email(email::EmailCommand),
+    /// Make the variants of images, as the platform makes them.
+    Thumbnail(thumbnail::ThumbnailArgs),
     /// Make accounts, give them roles, and print tokens for them.
     #[command(subcommand)]
     User(user::UserCommand),
@@ -85,6 +87,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         #[cfg(unix)]
         Command::Chaos(args) => return chaos::run(&args).await,
         Command::Email(command) => email::run(&command)?,
+        Command::Thumbnail(args) => return thumbnail::run(&args).await,
         Command::User(command) => user::run(command).await?,
         Command::Migrate(args) => migrate::run(&args).await?,
         Command::Openapi => println!("{}", api::spec()),

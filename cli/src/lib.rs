@@ -20,6 +20,7 @@ mod model;
 mod outline;
 mod server;
 mod summary;
+mod thumbnail;
 mod user;
 
 pub use args::run;

@@ -18,13 +18,22 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("models", &[]),
     ("platform", &[]),
     ("inference", &[]),
+    ("media", &[]),
     ("jobs", &["models"]),
     ("mail", &["models"]),
     ("fleet", &["jobs", "models", "platform"]),
     ("api", &["jobs", "mail", "models", "platform", "fleet"]),
     (
         "worker",
-        &["jobs", "mail", "models", "platform", "fleet", "inference"],
+        &[
+            "jobs",
+            "mail",
+            "media",
+            "models",
+            "platform",
+            "fleet",
+            "inference",
+        ],
     ),
     ("bench", &["jobs", "models"]),
     (
@@ -36,6 +45,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "fleet",
             "inference",
             "mail",
+            "media",
             "api",
             "worker",
         ],
@@ -49,6 +59,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "fleet",
             "inference",
             "mail",
+            "media",
             "api",
             "worker",
             "cli",
@@ -59,6 +70,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// What the API must never link: it does no slow work. Names, or beginnings of names with `*`.
 const NOT_IN_API: &[&str] = &[
     "inference",
+    "media",
     "worker",
     "candle-*",
     "tokenizers",

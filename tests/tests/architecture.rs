@@ -17,7 +17,7 @@ fn crates_import_only_what_the_table_allows() -> anyhow::Result<()> {
 }
 
 #[test]
-fn the_api_links_neither_candle_nor_what_needs_it() -> anyhow::Result<()> {
+fn the_api_links_neither_candle_nor_image_code() -> anyhow::Result<()> {
     let tree = tree("api")?;
 
     assert!(tree.contains("poem"), "cargo lists no tree: {tree:?}");

@@ -17,8 +17,13 @@ struct Cli {
     log: LogArgs,
 }
 
+fn main() -> ExitCode {
+    // Images are decoded by this program too, in a process without threads or configuration.
+    media::child::main().unwrap_or_else(run)
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn run() -> ExitCode {
     let cli = Cli::parse();
     telemetry::exit(&cli.log, "info", role::run(&cli.worker)).await
 }

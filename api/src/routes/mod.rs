@@ -20,10 +20,12 @@ use poem_openapi::Tags;
 
 /// Every operation of the specification.
 pub(crate) type Api = (
-    tasks::Tasks,
-    tasks::batch::Batches,
-    tasks::actions::Actions,
-    tasks::events::Events,
+    (
+        tasks::Tasks,
+        tasks::batch::Batches,
+        tasks::actions::Actions,
+        tasks::events::Events,
+    ),
     courses::Courses,
     courses::lessons::Lessons,
     courses::export::Exports,
@@ -59,10 +61,12 @@ pub(crate) type Api = (
 
 /// The operations as values; they hold nothing.
 pub(crate) const API: Api = (
-    tasks::Tasks,
-    tasks::batch::Batches,
-    tasks::actions::Actions,
-    tasks::events::Events,
+    (
+        tasks::Tasks,
+        tasks::batch::Batches,
+        tasks::actions::Actions,
+        tasks::events::Events,
+    ),
     courses::Courses,
     courses::lessons::Lessons,
     courses::export::Exports,

@@ -291,7 +291,7 @@ async fn place(api: &Api, owner: OwnerId, operation: &Operation) -> TestResult<S
     };
     Ok(path
         .replace("{id}", if id.is_empty() { NOBODY } else { &id })
-        .replace("{variant}", "card.webp")
+        .replace("{name}", "card.webp")
         .replace("{n}", "1")
         .replace("{queue}", "default")
         .replace("{template}", "welcome")

@@ -252,11 +252,14 @@ async fn provoke_by_state(api: &Api, code: &str, id: (&str, &str)) -> TestResult
             operated.drain("default", false).await?;
             refused
         }
-        "database_unavailable" => {
-            let away = TestDb::sqlite().await?;
-            away.db.close().await;
-            self::api(&away).get_with(NOBODY, &[id]).await
-        }
+        "database_unavailable" => away(id).await,
         _ => provoke_by_files(api, code, id).await,
     }
+}
+
+/// A database of its own that is gone: the others need theirs.
+async fn away(id: (&str, &str)) -> TestResult<Answer> {
+    let away = TestDb::sqlite().await?;
+    away.db.close().await;
+    api(&away).get_with(NOBODY, &[id]).await
 }

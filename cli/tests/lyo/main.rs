@@ -6,6 +6,7 @@ mod email;
 mod files;
 mod kill_9;
 mod process;
+mod thumbnail;
 // The fakes of the crates that talk to them.
 #[path = "../../../worker/tests/stories/sendgrid.rs"]
 mod sendgrid;

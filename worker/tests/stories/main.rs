@@ -2,6 +2,7 @@
 
 mod crash;
 mod email;
+mod fair;
 mod pipeline;
 mod runner;
 mod scripted;

@@ -26,7 +26,7 @@ use crate::{
 /// Opens a WebSocket on which a client subscribes to the events of its tasks.
 #[handler]
 pub(crate) async fn connect(
-    app: Data<&App>,
+    Data(app): Data<&App>,
     request: &Request,
     socket: poem::Result<WebSocket>,
 ) -> Result<Response, Problem> {

@@ -1,0 +1,87 @@
+//! From pixels to the bytes of a variant. Nothing but pixels is ever written.
+
+use jpeg_encoder::{ColorType, Encoder};
+use webpx::{EncoderConfig, Unstoppable};
+
+use crate::{
+    error::{Error, Result},
+    picture::{Picture, Pixels},
+    wanted::Format,
+};
+
+/// The quality of both formats, of 100.
+const QUALITY: u8 = 80;
+
+/// The effort of libwebp, 0 to 6: see `bench/run images` for what others cost.
+const WEBP_METHOD: u8 = 4;
+
+/// What shows where a picture is transparent and the format is not.
+const PAPER: u8 = 255;
+
+/// Encodes a picture of red, green and blue, with or without alpha.
+pub(crate) fn encode(picture: &Picture, format: Format) -> Result<Vec<u8>> {
+    match format {
+        Format::Webp => webp(picture),
+        Format::Jpeg => jpeg(picture),
+    }
+}
+
+fn webp(picture: &Picture) -> Result<Vec<u8>> {
+    let config = EncoderConfig::new()
+        .quality(f32::from(QUALITY))
+        .method(WEBP_METHOD);
+    let (bytes, width, height) = (&picture.bytes, picture.width, picture.height);
+    let encoded = match picture.pixels {
+        Pixels::Rgba => config.encode_rgba(bytes, width, height, Unstoppable),
+        _ => config.encode_rgb(bytes, width, height, Unstoppable),
+    };
+    encoded.map_err(|error| unwritten(&error))
+}
+
+fn jpeg(picture: &Picture) -> Result<Vec<u8>> {
+    let flat;
+    let pixels = if picture.pixels == Pixels::Rgba {
+        flat = on_paper(&picture.bytes);
+        &flat
+    } else {
+        &picture.bytes
+    };
+    let side = |side: u32| u16::try_from(side).map_err(|error| unwritten(&error));
+    let (width, height) = (side(picture.width)?, side(picture.height)?);
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new(&mut bytes, QUALITY);
+    encoder.set_optimized_huffman_tables(true);
+    let done = encoder.encode(pixels, width, height, ColorType::Rgb);
+    done.map_err(|error| unwritten(&error))?;
+    Ok(bytes)
+}
+
+fn on_paper(bytes: &[u8]) -> Vec<u8> {
+    let blend = |colour: u8, alpha: u8| {
+        let (alpha, paper) = (u16::from(alpha), u16::from(PAPER));
+        let sum = u16::from(colour) * alpha + paper * (255 - alpha);
+        u8::try_from((sum + 127) / 255).unwrap_or(255)
+    };
+    let pixels = bytes.chunks_exact(4);
+    pixels
+        .flat_map(|it| [0, 1, 2].map(|at| blend(it[at], it[3])))
+        .collect()
+}
+
+fn unwritten(error: &impl std::fmt::Display) -> Error {
+    Error::unsupported(format!("a variant cannot be encoded: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transparent_pixels_show_the_paper() {
+        assert_eq!(
+            on_paper(&[0, 9, 255, 0, 0, 9, 255, 255]),
+            [255, 255, 255, 0, 9, 255]
+        );
+        assert_eq!(on_paper(&[0, 100, 200, 128]), [127, 177, 227]);
+    }
+}

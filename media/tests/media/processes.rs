@@ -1,0 +1,132 @@
+//! What happens to processes that die, hang, compute or grow; and to those that wait for one.
+
+#![cfg(unix)]
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+use media::{Limits, Pool};
+
+use super::{inside, make, pictures, pool_within};
+
+/// A pool whose processes run a shell script.
+fn scripted(folder: &Path, script: &str) -> Pool {
+    let program = folder.join("child");
+    fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("a script");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it may run");
+    let limits = Limits {
+        wall_seconds_max: 2,
+        ..Limits::default()
+    };
+    Pool::of_program(limits, program)
+}
+
+#[tokio::test]
+async fn a_death_is_told_apart_by_what_it_died_of() {
+    let endings = [
+        ("exit 1", "crashed", true),
+        ("kill -SEGV $$", "crashed", true),
+        ("kill -XCPU $$", "too_slow", true),
+        ("kill -ABRT $$", "too_much_memory", true),
+        ("exec /bin/sleep 600", "timed_out", false),
+    ];
+
+    for (script, code, permanent) in endings {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pool = scripted(folder.path(), script);
+        let made = make(&pool, folder.path(), b"image", &[inside("a", 9)]).await;
+        let error = made.expect_err("the script decodes nothing");
+        assert_eq!(
+            (error.code(), error.is_permanent()),
+            (code, permanent),
+            "{script}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_is_missing_may_come_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pool = Pool::of_program(Limits::default(), "/nowhere/child");
+
+    let error = make(&pool, folder.path(), b"", &[inside("a", 9)])
+        .await
+        .expect_err("missing");
+
+    assert_eq!(
+        (error.code(), error.is_permanent()),
+        ("decoder_unavailable", false)
+    );
+}
+
+#[tokio::test]
+async fn an_image_that_needs_more_memory_than_there_is_is_refused() {
+    let limits = Limits {
+        memory_bytes_max: 64 << 10,
+        ..Limits::default()
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+
+    let made = make(
+        &pool_within(limits),
+        folder.path(),
+        &pictures::rgb_png(),
+        &[inside("a", 99)],
+    )
+    .await;
+
+    assert_eq!(
+        made.expect_err("so little is too little").code(),
+        "too_much_memory"
+    );
+}
+
+#[tokio::test]
+async fn after_a_refusal_the_next_image_is_made() {
+    let pool = pool_within(Limits {
+        children: 1,
+        ..Limits::default()
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let wanted = [inside("a", 9)];
+
+    let refused = make(&pool, folder.path(), b"GIF89a", &wanted).await;
+    let made = make(&pool, folder.path(), &pictures::webp(false), &wanted).await;
+
+    assert_eq!(
+        refused.map_err(|error| error.code()).err(),
+        Some("truncated")
+    );
+    assert!(made.is_ok());
+}
+
+#[tokio::test]
+async fn more_images_than_processes_wait_for_each_other() {
+    let pool = pool_within(Limits {
+        children: 2,
+        images_per_child_max: 3,
+        ..Limits::default()
+    });
+    let folders: Vec<_> = (0..12)
+        .map(|_| tempfile::tempdir().expect("a folder"))
+        .collect();
+    let (bytes, wanted) = (pictures::jpeg(|_| {}), [inside("a", 40)]);
+
+    let (first, second) = tokio::join!(
+        async {
+            for folder in &folders[..6] {
+                make(&pool, folder.path(), &bytes, &wanted)
+                    .await
+                    .expect("valid");
+            }
+        },
+        async {
+            for folder in &folders[6..] {
+                make(&pool, folder.path(), &bytes, &wanted)
+                    .await
+                    .expect("valid");
+            }
+        }
+    );
+
+    assert_eq!((first, second), ((), ()));
+}
