@@ -13,7 +13,11 @@ pub(crate) fn check(request: &Request) -> Result<(), Problem> {
     let Some(accept) = text(request.headers(), "accept").filter(|accept| !accept.is_empty()) else {
         return Ok(());
     };
-    let produced = produced(request.uri().path());
+    let path = request.uri().path();
+    if is_file(path) {
+        return Ok(());
+    }
+    let produced = produced(path);
     if produced.iter().any(|media_type| takes(accept, media_type)) {
         return Ok(());
     }
@@ -24,6 +28,15 @@ pub(crate) fn check(request: &Request) -> Result<(), Problem> {
 /// Whether a reader of web pages asks: `text/html` is named before anything else that fits.
 pub(crate) fn prefers_html(accept: Option<&str>) -> bool {
     accept.is_some_and(|accept| accept.contains(HTML))
+}
+
+/// Whether a path answers with the bytes of a file, whatever those are.
+fn is_file(path: &str) -> bool {
+    let mut parts = path
+        .strip_prefix("/v1/files/")
+        .unwrap_or_default()
+        .split('/');
+    matches!(parts.nth(1), Some("content" | "signed" | "variants"))
 }
 
 fn produced(path: &str) -> &'static [&'static str] {

@@ -10,6 +10,7 @@ use tracing::warn;
 use crate::{
     caller::Caller,
     edge,
+    files::Files,
     limits::Timeouts,
     methods::Methods,
     openapi,
@@ -38,6 +39,8 @@ pub struct App {
     pub operators: Operators,
     /// Proves that events come from `SendGrid`; none are taken without it.
     pub sendgrid_key: Option<WebhookKey>,
+    /// Where files lie; none are taken without a place.
+    pub files: Files,
     submissions: Submissions,
     pub(crate) reads: Reads,
     pub(crate) looked: Looked,
@@ -57,6 +60,7 @@ impl App {
             timeouts: Timeouts::default(),
             operators: Operators::default(),
             sendgrid_key: None,
+            files: Files::default(),
             looked: Looked::default(),
             outage: Outage::default(),
         }

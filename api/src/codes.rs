@@ -108,10 +108,10 @@ codes! {
         "There is nothing with this id",
         "What the path names does not exist, was deleted, or belongs to somebody else.",
         "Check the id. A course that was deleted stays deleted.";
-    LINK_INVALID: "link_invalid", 404, Scope::Operations(&["show_unsubscribe", "unsubscribe"]),
+    LINK_INVALID: "link_invalid", 404, Scope::Operations(&["show_unsubscribe", "unsubscribe", "get_signed_file"]),
         "The link is not valid",
-        "The link is not one that was sent, or is too old.",
-        "Use the link of a newer mail.";
+        "The link is not one that was made here, was altered, or is too old.",
+        "Use the link of a newer mail, or ask for a new one.";
     NO_SUCH_PATH: "no_such_path", 404, Scope::Nowhere,
         "There is nothing at this path",
         "The API has no operation at this path.",
@@ -144,18 +144,50 @@ codes! {
         "There are too many schedules",
         "One owner has 100 schedules at most.",
         "Delete one that is no longer needed.";
+    OFFSET_MISMATCH: "offset_mismatch", 409, Scope::Operations(&["append_upload", "complete_upload"]),
+        "The piece does not fit",
+        "`Upload-Offset` is not how much has arrived, the piece is longer than what is missing, or another request has added one meanwhile.",
+        "Ask with HEAD how much has arrived, and go on from there.";
+    PRESIGNING_UNAVAILABLE: "presigning_unavailable", 409, Scope::Operations(&["create_presigned_upload"]),
+        "Files do not lie in a bucket",
+        "Only a bucket takes files past this server.",
+        "Use `POST /v1/files`, or `/v1/uploads` for large files on bad lines.";
+    TOO_MANY_PARTS: "too_many_parts", 409, Scope::Operations(&["append_upload"]),
+        "The pieces are too small",
+        "An upload has 10,000 pieces at most.",
+        "Begin a new upload and send larger pieces: a few megabytes each.";
+    TOO_MANY_UPLOADS: "too_many_uploads", 409, Scope::Operations(&["create_upload", "create_presigned_upload"]),
+        "There are too many uploads",
+        "One owner has 100 uploads at most that have not ended.",
+        "Complete or delete one; each ends by itself after a day.";
     PRECONDITION_FAILED: "precondition_failed", 412, Scope::Operations(&["delete_course", "update_schedule"]),
         "It has changed in the meantime",
         "`If-Match` names another version than the present one.",
         "Read it again, decide again, and send the ETag that you then got.";
+    TUS_VERSION_NOT_SUPPORTED: "tus_version_not_supported", 412, Scope::Operations(&["create_upload", "append_upload"]),
+        "Another version of tus is spoken here",
+        "`Tus-Resumable` is missing, or is not 1.0.0.",
+        "Send `Tus-Resumable: 1.0.0`.";
     BODY_TOO_LARGE: "body_too_large", 413, Scope::Bodies,
         "The body is too large",
         "The body has more bytes than the operation reads: 64 KiB, or 1 MiB for a batch and for events.",
         "Send less at once.";
+    FILE_TOO_LARGE: "file_too_large", 413, Scope::Operations(&["create_file", "create_upload"]),
+        "The file is too large",
+        "A file has 4 GiB at most.",
+        "Cut it into several files.";
+    QUOTA_EXCEEDED: "quota_exceeded", 413, Scope::Operations(&["create_file", "create_upload", "create_presigned_upload"]),
+        "There is no room left",
+        "One owner has 100,000 files and 20 GiB at most, uploads that have not ended included.",
+        "Delete files that are no longer needed.";
     UNSUPPORTED_MEDIA_TYPE: "unsupported_media_type", 415, Scope::Bodies,
-        "The body is not declared as JSON",
-        "`Content-Type` is missing, or is not application/json.",
-        "Send `Content-Type: application/json`.";
+        "The body is not declared as what the operation reads",
+        "`Content-Type` is missing, or is not what the operation reads: application/json for most.",
+        "Send the `Content-Type` that /docs lists for the operation.";
+    RANGE_NOT_SATISFIABLE: "range_not_satisfiable", 416, Scope::Operations(&["get_file_content", "get_file_variant", "get_signed_file"]),
+        "There are no such bytes",
+        "`Range` begins after the last byte.",
+        "`detail` says how many bytes there are.";
     HOST_NOT_ALLOWED: "host_not_allowed", 421, Scope::Every,
         "The request is for another host",
         "`Host` does not name this machine. Without that check, a web page could reach the API through a name that it has pointed here.",
@@ -168,6 +200,10 @@ codes! {
         "The idempotency key was used for something else",
         "Within the last 24 hours, the same `Idempotency-Key` came with a different request to this operation.",
         "Use a fresh key for each intent, and repeat a request unchanged.";
+    DIGEST_MISMATCH: "digest_mismatch", 422, Scope::Operations(&["append_upload", "complete_upload"]),
+        "The file did not arrive as it was sent",
+        "What has arrived has another SHA-256 than the client said. It was forgotten.",
+        "Begin a new upload.";
     INTERNAL: "internal", 500, Scope::Every,
         "Something went wrong on our side",
         "The server met a condition that it does not know how to handle. The log has the reason under the same `request_id`.",
@@ -184,6 +220,14 @@ codes! {
         "The answer took too long",
         "The server gave the request up after 30 seconds. Whether it took effect is unknown.",
         "Try again with the same `Idempotency-Key`.";
+    STORAGE_UNAVAILABLE: "storage_unavailable", 503, Scope::Operations(STORED),
+        "The storage does not answer",
+        "Where the bytes of files lie is away, busy, or not configured.",
+        "Try again after `Retry-After`, with the same `Idempotency-Key`.";
+    STORAGE_FULL: "storage_full", 507, Scope::Operations(&["create_file", "append_upload", "complete_upload"]),
+        "The storage is full",
+        "There is no room for more bytes. Nothing of this file was stored; of an upload, what had arrived before is kept.",
+        "Try again when the operator has made room.";
     WORKER_LOST: "worker_lost", 500, Scope::Tasks,
         "The worker stopped",
         "The worker fell silent in the middle of the attempt. The task is tried again unless its attempts are used up.",
@@ -261,6 +305,20 @@ pub const KEYED: &[&str] = &[
     "cancel_tasks",
     "retry_tasks",
     "send_email",
+    "create_file",
+];
+
+/// The operations that read or write the bytes of files.
+pub const STORED: &[&str] = &[
+    "create_file",
+    "get_file_content",
+    "get_file_variant",
+    "get_signed_file",
+    "create_upload",
+    "append_upload",
+    "delete_upload",
+    "create_presigned_upload",
+    "complete_upload",
 ];
 
 /// The operations that only operators may do.

@@ -9,13 +9,18 @@ pub(crate) fn etag(version: i64) -> String {
 
 /// Whether `If-None-Match` says that the client has this version already.
 pub(crate) fn is_known(if_none_match: Option<&str>, version: i64) -> bool {
-    if_none_match.is_some_and(|tags| lists(tags, version))
+    is_known_tag(if_none_match, &etag(version))
+}
+
+/// The same for an entity tag that is not made from a version.
+pub(crate) fn is_known_tag(if_none_match: Option<&str>, tag: &str) -> bool {
+    if_none_match.is_some_and(|tags| lists(tags, tag))
 }
 
 /// Refuses an edit whose `If-Match` names another version than the present one.
 pub(crate) fn require(if_match: Option<&str>, version: i64) -> Result<(), Problem> {
     match if_match {
-        Some(tags) if !lists(tags, version) => {
+        Some(tags) if !lists(tags, &etag(version)) => {
             let detail = format!("The present version is {}.", etag(version));
             Err(Problem::new(&codes::PRECONDITION_FAILED, detail))
         }
@@ -23,8 +28,7 @@ pub(crate) fn require(if_match: Option<&str>, version: i64) -> Result<(), Proble
     }
 }
 
-fn lists(tags: &str, version: i64) -> bool {
-    let wanted = etag(version);
+fn lists(tags: &str, wanted: &str) -> bool {
     tags.split(',').map(str::trim).any(|tag| {
         // A proxy that compresses may have made our tag weak; the version is still the same.
         tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == wanted

@@ -1,16 +1,12 @@
 //! What surrounds every operation. Read `wrap` from the bottom up: the last line is the outermost.
 
-use std::{
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use futures_util::FutureExt;
 use metrics::{counter, histogram};
 use poem::{
     Endpoint, EndpointExt, IntoResponse, Request, Response, Result,
-    http::{HeaderValue, Uri, header, uri::PathAndQuery},
+    http::{HeaderValue, Method, Uri, header, uri::PathAndQuery},
 };
 use tokio::time::timeout;
 use tracing::{Instrument, debug, error, info_span};
@@ -39,7 +35,7 @@ where
         .before(async |request: Request| Ok(accept::check(&request).map(|()| request)?))
         .before(async |request: Request| Ok(check(request.headers()).map(|()| request)?))
         // Outside of that, so that waiting counts whatever a handler does.
-        .around(move |paths, request| give_up(paths, request, timeouts.request))
+        .around(move |paths, request| give_up(paths, request, timeouts))
         // Before any work is done for somebody else's page.
         .before(async |request: Request| Ok(origin::check(&request).map(|()| request)?))
         // Outside of all that may panic; it makes an error of it, which the next line answers.
@@ -140,12 +136,27 @@ async fn catch_panic<E: Endpoint>(paths: Arc<E>, request: Request) -> Result<E::
 async fn give_up<E: Endpoint>(
     paths: Arc<E>,
     request: Request,
-    patience: Duration,
+    timeouts: Timeouts,
 ) -> Result<E::Output> {
+    let patience = if brings_a_file(&request) {
+        timeouts.upload
+    } else {
+        timeouts.request
+    };
     let asked = wait(text(request.headers(), "prefer")).unwrap_or_default();
     match timeout(patience + asked, paths.call(request)).await {
         Ok(result) => result,
         Err(_) => Err(Problem::new(&codes::REQUEST_TIMEOUT, codes::REQUEST_TIMEOUT.meaning).into()),
+    }
+}
+
+/// Whether the body of a request is a file, which takes as long as it takes.
+fn brings_a_file(request: &Request) -> bool {
+    let path = request.uri().path();
+    match *request.method() {
+        Method::POST => path == "/v1/files" || path.ends_with("/complete"),
+        Method::PATCH => path.starts_with("/v1/uploads/"),
+        _ => false,
     }
 }
 

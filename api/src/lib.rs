@@ -11,6 +11,7 @@ pub mod codes;
 mod conditional;
 mod connections;
 mod edge;
+mod files;
 mod framing;
 mod guarded;
 mod idempotency;
@@ -31,6 +32,7 @@ mod serve;
 mod submissions;
 
 pub use app::{App, build, build_with};
+pub use files::Files;
 pub use openapi::spec;
 pub use operator::{OperatorArgs, Operators};
 pub use routes::webhooks::{KeyError, WebhookArgs, WebhookKey};

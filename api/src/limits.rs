@@ -22,6 +22,33 @@ pub const WEBHOOK_BYTES_MAX: usize = 1024 * 1024;
 /// Events that are written down in one transaction at most.
 pub const EVENTS_AT_ONCE_MAX: usize = 100;
 
+/// What a body of several parts may have beyond the file in it.
+pub const MULTIPART_EXTRA_BYTES_MAX: u64 = 16 * 1024;
+
+/// What is held of a body of several parts until the next bytes of the file are known.
+pub const MULTIPART_HELD_BYTES_MAX: usize = 1024 * 1024;
+
+/// What is read of a file that was refused, so that its client sees the answer.
+pub const DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How long a file that was refused is read on.
+pub const DRAIN_BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A piece of an upload that is written, and remembered when the connection breaks, at once.
+pub const UPLOAD_PIECE_BYTES: usize = 4 * 1024 * 1024;
+
+/// The longest description of an upload by its client.
+pub const UPLOAD_METADATA_BYTES_MAX: usize = 4 * 1024;
+
+/// How long a request that brings a file may take. Within it, no pause may be longer than
+/// `BODY_TIMEOUT`.
+pub const UPLOAD_TIMEOUT: Duration = Duration::from_hours(1);
+
+/// The longest life of a signed link, in seconds.
+pub const LINK_SECONDS_MAX: u32 = 24 * 60 * 60;
+/// The usual life of a signed link, in seconds.
+pub const LINK_SECONDS: u32 = 15 * 60;
+
 /// How deep arrays and objects of a request body may nest.
 pub const JSON_DEPTH_MAX: usize = 32;
 
@@ -61,7 +88,7 @@ pub const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 255;
 /// The longest `X-Request-Id` that is taken over from a client.
 pub const REQUEST_ID_LENGTH_MAX: usize = 128;
 
-/// The two times that are bounds on a request. The default is the one to use; tests have less
+/// The times that are bounds on a request. The default is the one to use; tests have less
 /// patience.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
@@ -69,6 +96,8 @@ pub struct Timeouts {
     pub body: Duration,
     /// How long a request may take until its answer begins, beyond the wait that it asked for.
     pub request: Duration,
+    /// The same for a request that brings a file.
+    pub upload: Duration,
 }
 
 impl Default for Timeouts {
@@ -76,6 +105,7 @@ impl Default for Timeouts {
         Self {
             body: BODY_TIMEOUT,
             request: REQUEST_TIMEOUT,
+            upload: UPLOAD_TIMEOUT,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use platform::storage;
 use poem::{
     Body, IntoResponse, Response,
     error::{MethodNotAllowedError, NotFoundError, ReadBodyError, ResponseError},
@@ -238,6 +239,22 @@ impl From<models::Error> for Problem {
                 )
             },
             error => Self::internal(error.to_string()),
+        }
+    }
+}
+
+impl From<storage::Error> for Problem {
+    fn from(error: storage::Error) -> Self {
+        use storage::Error;
+        let code = match &error {
+            // The row says that the bytes are there.
+            Error::NotFound | Error::Corrupt(_) => return Self::internal(error.to_string()),
+            Error::Full(_) => &codes::STORAGE_FULL,
+            Error::Unavailable(_) => &codes::STORAGE_UNAVAILABLE,
+        };
+        Self {
+            cause: Some(error.to_string()),
+            ..Self::new(code, code.meaning)
         }
     }
 }

@@ -5,9 +5,12 @@ use std::io::{Write as _, stdout};
 use anyhow::Context;
 use clap::Args;
 use fleet::{FleetArgs, Process, Role, check, config::ListenArgs};
+use platform::{config::DataArgs, storage::StorageArgs};
 use tokio::net::TcpListener;
 
-use crate::{ApiConfig, App, OperatorArgs, Operators, WebhookArgs, serve, serve::check_address};
+use crate::{
+    ApiConfig, App, Files, OperatorArgs, Operators, WebhookArgs, serve, serve::check_address,
+};
 
 /// What an API of a fleet needs to know.
 #[derive(Clone, Debug, Args)]
@@ -18,6 +21,12 @@ pub struct ApiArgs {
     // Until there are accounts, the address is this machine's own.
     #[command(flatten)]
     listen: ListenArgs,
+
+    #[command(flatten)]
+    data: DataArgs,
+
+    #[command(flatten)]
+    storage: StorageArgs,
 
     #[command(flatten)]
     operator: OperatorArgs,
@@ -48,6 +57,7 @@ pub async fn run(args: &ApiArgs) -> anyhow::Result<()> {
         process.bell.clone(),
         process.health.clone(),
     );
+    app.files = Files::new(args.storage.open(&args.data)?);
     app.operators = args.operator.operators(Operators::Nobody);
     app.sendgrid_key
         .clone_from(&args.webhooks.sendgrid_webhook_key);

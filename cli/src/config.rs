@@ -2,7 +2,10 @@
 
 use api::{OperatorArgs, WebhookArgs};
 use clap::Args;
-use platform::config::{DataArgs, DatabaseArgs};
+use platform::{
+    config::{DataArgs, DatabaseArgs},
+    storage::StorageArgs,
+};
 use worker::config::ConcurrencyArgs;
 pub use worker::config::ModelArgs;
 use worker::mailer::EmailArgs;
@@ -17,6 +20,10 @@ pub struct SystemArgs {
     /// Which database to use.
     #[command(flatten)]
     pub database: DatabaseArgs,
+
+    /// Where files lie.
+    #[command(flatten)]
+    pub storage: StorageArgs,
 
     /// Which model writes.
     #[command(flatten)]

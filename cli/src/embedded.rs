@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, anyhow};
-use api::{ApiConfig, App, Operators};
+use api::{ApiConfig, App, Files, Operators};
 use jobs::{Queue, bell::Bell, relay, store};
 use models::db::{Db, DbOptions};
 use platform::health::Health;
@@ -54,12 +54,15 @@ impl Embedded {
         app.operators = args.operator.operators(Operators::Everybody);
         app.sendgrid_key
             .clone_from(&args.webhooks.sendgrid_webhook_key);
+        let storage = args.storage.open(&args.data)?;
+        app.files = Files::new(storage.clone());
         let model = Models::lazy(args.model.config(&data), health.clone());
         let ctx = Ctx {
             db: db.clone(),
             bell: bell.clone(),
             model,
             mailer: Mailer::new(args.email.config(&data)?)?,
+            storage: Some(storage),
             health,
         };
         let worker = WorkerConfig {

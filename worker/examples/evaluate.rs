@@ -93,6 +93,7 @@ fn start(db: &Db, source: Source, cache: PathBuf, stop: &CancellationToken) -> B
         model,
         // Only courses are written here.
         mailer: Mailer::folder("unused".as_ref()),
+        storage: None,
         health,
     };
     let config = WorkerConfig {

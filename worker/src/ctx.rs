@@ -2,7 +2,7 @@
 
 use jobs::bell::Bell;
 use models::Db;
-use platform::health::Health;
+use platform::{health::Health, storage::Storage};
 
 use crate::{loading::Models, mailer::Mailer};
 
@@ -17,6 +17,8 @@ pub struct Ctx {
     pub model: Models,
     /// How mail leaves.
     pub mailer: Mailer,
+    /// Where files lie, if anywhere.
+    pub storage: Option<Storage>,
     /// Where the parts of this process say how they are.
     pub health: Health,
 }

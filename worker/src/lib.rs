@@ -20,6 +20,7 @@ pub mod role;
 mod run;
 mod runner;
 mod successes;
+pub mod sweep;
 
 pub use ctx::Ctx;
 pub use error::{JobError, Outcome};

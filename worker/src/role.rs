@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::Args;
 use fleet::{FleetArgs, Process, Role, check, config::ListenArgs, probe};
 use jobs::Queue;
-use platform::config::DataArgs;
+use platform::{config::DataArgs, storage::StorageArgs};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -58,6 +58,9 @@ pub struct WorkerArgs {
     data: DataArgs,
 
     #[command(flatten)]
+    storage: StorageArgs,
+
+    #[command(flatten)]
     model: ModelArgs,
 
     #[command(flatten)]
@@ -93,6 +96,7 @@ pub async fn run(args: &WorkerArgs) -> anyhow::Result<()> {
         bell: process.bell.clone(),
         model: Models::lazy(model, health.clone()),
         mailer: Mailer::new(args.email.config(&data)?)?,
+        storage: Some(args.storage.open(&args.data)?),
         health: health.clone(),
     };
     // A name of its own for each start: the heartbeat keeps alive what runs under it.

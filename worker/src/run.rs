@@ -280,6 +280,7 @@ pub(crate) mod tests {
             bell: Bell::in_process(),
             model,
             mailer: Mailer::folder("unused".as_ref()),
+            storage: None,
             health,
         };
         Ok(Run::new(task, ctx))

@@ -19,6 +19,7 @@ use crate::{
     presence,
     run::{Run, Stop},
     successes::{Successes, successes},
+    sweep,
 };
 
 /// A worker that could not reach the database waits this long before it takes the next id. The id it
@@ -69,6 +70,9 @@ pub async fn run(config: WorkerConfig, ctx: Ctx, stop: CancellationToken) -> any
         drained.clone(),
     ));
     let loops = TaskTracker::new();
+    if let Some(storage) = ctx.storage.clone() {
+        loops.spawn(sweep::run(ctx.db.clone(), storage, stop.clone()));
+    }
     for queue in &config.queues {
         let taker = Taker {
             queue: *queue,

@@ -5,6 +5,7 @@ pub(crate) mod admin;
 pub(crate) mod contact;
 pub(crate) mod courses;
 pub(crate) mod emails;
+pub(crate) mod files;
 pub(crate) mod health;
 pub(crate) mod metrics;
 pub(crate) mod problems;
@@ -36,6 +37,13 @@ pub(crate) type Api = (
         unsubscribe::Unsubscribe,
         webhooks::Webhooks,
     ),
+    (
+        files::Files,
+        files::content::Contents,
+        files::links::Links,
+        files::uploads::Uploads,
+        files::presigned::Presigned,
+    ),
     health::Checks,
     problems::Problems,
 );
@@ -61,6 +69,13 @@ pub(crate) const API: Api = (
         unsubscribe::Unsubscribe,
         webhooks::Webhooks,
     ),
+    (
+        files::Files,
+        files::content::Contents,
+        files::links::Links,
+        files::uploads::Uploads,
+        files::presigned::Presigned,
+    ),
     health::Checks,
     problems::Problems,
 );
@@ -78,6 +93,8 @@ pub(crate) enum Tag {
     Admin,
     /// Mail: what is sent to whom, and what became of it.
     Emails,
+    /// Files, and what is made of pictures.
+    Files,
     /// What other services tell us.
     Webhooks,
     /// Whether the service lives and can work.

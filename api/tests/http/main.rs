@@ -6,14 +6,21 @@ mod contact;
 mod courses;
 mod emails;
 mod events;
+mod files;
 mod harness;
 mod headers;
 mod idempotency;
 mod openapi;
+mod presigned;
 mod problems;
 mod provoke;
+mod provoke_files;
+// The bucket of the crate that talks to it.
+#[path = "../../../platform/tests/storage/s3.rs"]
+mod s3;
 mod schedules;
 mod signer;
 mod sockets;
 mod tasks;
+mod uploads;
 mod webhooks;

@@ -13,7 +13,10 @@ use platform::health::Health;
 use poem::{Body, Route, get, handler, http::Method};
 use serde_json::json;
 
-use crate::harness::{Answer, Api};
+use crate::{
+    harness::{Answer, Api},
+    provoke_files::provoke_by_files,
+};
 
 pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
 pub(crate) const NOBODY: &str = "/v1/tasks/01990000-0000-7000-8000-000000000000";
@@ -34,6 +37,7 @@ pub(crate) fn api(test: &TestDb) -> Api {
     let timeouts = Timeouts {
         body: Duration::from_millis(50),
         request: Duration::from_secs(1),
+        ..Timeouts::default()
     };
     let mut app = App::new(test.db.clone(), Bell::in_process(), Health::default());
     app.timeouts = timeouts;
@@ -172,10 +176,14 @@ async fn provoke_by_state(api: &Api, code: &str, id: (&str, &str)) -> TestResult
             operated.drain("default", false).await?;
             refused
         }
-        "database_unavailable" => {
-            api.app.db.close().await;
-            api.get_with(NOBODY, &[id]).await
-        }
-        other => Err(format!("no test provokes `{other}`").into()),
+        "database_unavailable" => away(id).await,
+        _ => provoke_by_files(api, code, id).await,
     }
+}
+
+/// A database of its own that is gone: the others need theirs.
+async fn away(id: (&str, &str)) -> TestResult<Answer> {
+    let away = TestDb::sqlite().await?;
+    away.db.close().await;
+    api(&away).get_with(NOBODY, &[id]).await
 }

@@ -3,6 +3,7 @@
 mod chaos;
 mod course;
 mod email;
+mod files;
 mod kill_9;
 mod process;
 // The fakes of the crates that talk to them.

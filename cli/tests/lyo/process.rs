@@ -25,6 +25,7 @@ pub(crate) fn lyo(data: &Path) -> Command {
         "HOST",
         "PORT",
         "LYO_EMAIL",
+        "LYO_FILES",
         "LYO_MODEL",
         "LYO_SERVER",
         "LYO_LOG",

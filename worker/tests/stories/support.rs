@@ -86,6 +86,7 @@ impl Worker {
                 bell,
                 model,
                 mailer,
+                storage: None,
                 health: Health::default(),
             };
             worker::run(config, ctx, token).await?;

@@ -1,0 +1,142 @@
+//! What happens when the bytes of a file have arrived, however they came.
+//!
+//! ```text
+//! reserve the name, commit -> rename the bytes -> file, key: commit
+//! ```
+//!
+//! Whatever breaks off in between leaves bytes that nobody refers to, which are swept.
+
+use models::{
+    Tx, UploadId, blobs,
+    file_types::FileType,
+    file_usage,
+    files::{self, File, NewFile},
+    uploads::{self, Part},
+};
+use platform::storage::{Arrived, Digesting};
+use serde_json::json;
+use tracing::warn;
+
+use crate::{
+    app::App,
+    caller::Caller,
+    idempotency::{Attempt, Replay},
+    problem::Problem,
+};
+
+/// A file on its way in.
+pub(crate) struct Arriving<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) caller: Caller,
+    /// The upload that its pieces came by, which has been charged for.
+    pub(crate) upload: Option<UploadId>,
+}
+
+/// A file that is stored.
+pub(crate) struct Stored {
+    pub(crate) file: File,
+    /// Whether an earlier request with the same key had stored it.
+    pub(crate) replayed: bool,
+}
+
+/// What one transaction has made.
+struct Made {
+    file: File,
+    /// Pieces that are no longer needed.
+    pieces: Vec<Part>,
+}
+
+impl Arriving<'_> {
+    /// Stores bytes that have arrived as a file of the caller.
+    pub(crate) async fn store(
+        self,
+        name: String,
+        arrived: Arrived,
+        key: Option<&str>,
+    ) -> Result<Stored, Problem> {
+        let (app, storage) = (self.app, self.app.storage()?);
+        let fingerprint = fingerprint(&name, &arrived);
+        let attempt = Attempt::new(self.caller, "create_file", key, &fingerprint)?;
+        let new = NewFile {
+            owner: self.caller.owner,
+            digest: arrived.digest.to_string(),
+            size: i64::try_from(arrived.size).map_err(|e| Problem::internal(e.to_string()))?,
+            media_type: FileType::of(&arrived.head),
+            name,
+        };
+        if let Err(problem) = self.reserve(&new).await {
+            self.discard(&arrived).await;
+            return Err(problem);
+        }
+        storage.keep(&arrived).await?;
+        let mut tx = app.begin().await?;
+        if let Some(replay) = attempt.claim(&mut tx, app.db.now()).await? {
+            let file = self.replayed(&mut tx, &replay).await?;
+            let replayed = true;
+            return Ok(Stored { file, replayed });
+        }
+        let made = self.create(&mut tx, &new).await?;
+        let answer = Replay::Document(json!({"file_id": made.file.id}));
+        attempt.answer(&mut tx, &answer).await?;
+        tx.commit().await?;
+        self.conclude(made).await
+    }
+
+    async fn reserve(&self, new: &NewFile) -> Result<(), Problem> {
+        let mut tx = self.app.begin().await?;
+        blobs::reserve(&mut tx, &new.digest, new.size, self.app.db.now()).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn create(&self, tx: &mut Tx, new: &NewFile) -> Result<Made, Problem> {
+        let now = self.app.db.now();
+        if self.upload.is_none() {
+            file_usage::charge(tx, new.owner, new.size).await?;
+        }
+        let file = files::create(tx, new, now).await?;
+        let pieces = match self.upload {
+            Some(upload) => uploads::finish(tx, upload, file.id, now).await?,
+            None => Vec::new(),
+        };
+        Ok(Made { file, pieces })
+    }
+
+    async fn replayed(&self, tx: &mut Tx, replay: &Replay) -> Result<File, Problem> {
+        let id = match replay {
+            Replay::Document(document) => serde_json::from_value(document["file_id"].clone()).ok(),
+            Replay::Task(_) => None,
+        };
+        let id = id.ok_or_else(|| Problem::internal("the key of a file has no file"))?;
+        Ok(files::get(tx, self.caller.owner, id).await?)
+    }
+
+    async fn conclude(self, made: Made) -> Result<Stored, Problem> {
+        let storage = self.app.storage()?;
+        for piece in made.pieces {
+            if let Err(error) = storage.delete_part(&piece.name).await {
+                warn!(%error, "A piece of an upload stays until it is swept: {error}");
+            }
+        }
+        Ok(Stored {
+            file: made.file,
+            replayed: false,
+        })
+    }
+
+    async fn discard(&self, arrived: &Arrived) {
+        let Ok(storage) = self.app.storage() else {
+            return;
+        };
+        if let Err(error) = storage.discard(arrived).await {
+            warn!(%error, "Bytes that nobody wants stay until they are swept: {error}");
+        }
+    }
+}
+
+/// What a repeated request must match: the name and the bytes, not the way they were packed.
+fn fingerprint(name: &str, arrived: &Arrived) -> String {
+    let mut digesting = Digesting::default();
+    digesting.update(arrived.digest.as_bytes());
+    digesting.update(name.as_bytes());
+    digesting.finish().to_string()
+}

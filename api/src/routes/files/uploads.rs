@@ -1,0 +1,412 @@
+//! Uploads that go on after a break (tus 1.0.0).
+//!
+//! Every few megabytes a piece is in the storage and in the row, so a client whose connection, or
+//! whose server, broke asks how far it is and goes on from there. The last piece makes the file.
+
+use bytes::{Bytes, BytesMut};
+use futures_util::TryStreamExt;
+use models::{
+    Error, FileId, UploadId,
+    uploads::{self, Part, Upload},
+};
+use platform::storage::{self, Arrived, Incoming, Storage};
+use poem::web::Data;
+use poem_openapi::{
+    ApiResponse, OpenApi,
+    param::{Header, Path},
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+use tracing::warn;
+use uuid::Uuid;
+
+use super::{
+    arrival::Arriving,
+    tus::{self, EXTENSIONS, Metadata, Piece, VERSION},
+    view::path as file_path,
+};
+use crate::{
+    app::App, caller::Caller, codes, json::Json, limits::UPLOAD_PIECE_BYTES, problem::Problem,
+    routes::Tag,
+};
+
+/// The operations on uploads.
+pub(crate) struct Uploads;
+
+/// A file that comes piece by piece.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Upload")]
+struct UploadView {
+    /// A UUID of version 7.
+    id: Uuid,
+    /// What the file will be called.
+    name: String,
+    /// How large it will be.
+    size_bytes: i64,
+    /// How much of it has arrived.
+    offset_bytes: i64,
+    /// The file; null until all of it has arrived.
+    file: Option<String>,
+    /// When it is forgotten.
+    expires_at: chrono::DateTime<chrono::Utc>,
+}
+
+#[OpenApi(tag = "Tag::Files")]
+impl Uploads {
+    /// Tells what of tus is spoken here.
+    #[oai(
+        path = "/v1/uploads",
+        method = "options",
+        operation_id = "describe_uploads"
+    )]
+    #[expect(
+        clippy::unused_async,
+        reason = "the framework calls it as an operation"
+    )]
+    async fn describe_uploads(&self) -> Described {
+        let max = models::files::FILE_BYTES_MAX;
+        Described::Spoken(VERSION.into(), VERSION.into(), EXTENSIONS.into(), max)
+    }
+
+    /// Begins an upload (tus: creation).
+    ///
+    /// `Location` is where the pieces go. It lasts for a day.
+    #[oai(path = "/v1/uploads", method = "post", operation_id = "create_upload")]
+    async fn create_upload(
+        &self,
+        app: Data<&App>,
+        caller: Caller,
+        /// `1.0.0`.
+        #[oai(name = "Tus-Resumable")]
+        version: Header<Option<String>>,
+        /// How many bytes the file has, at most 4 GiB.
+        #[oai(name = "Upload-Length")]
+        length: Header<Option<String>>,
+        /// `filename` and `sha256`, each followed by its value in base64.
+        #[oai(name = "Upload-Metadata")]
+        metadata: Header<Option<String>>,
+    ) -> Result<Begun, Problem> {
+        tus::check(version.as_deref())?;
+        let length = tus::length(length.as_deref())?;
+        let metadata = Metadata::parse(metadata.as_deref())?;
+        app.storage()?;
+        let digest = metadata.digest.map(|digest| digest.to_string());
+        let (mut tx, now) = (app.begin().await?, app.db.now());
+        let (owner, name) = (caller.owner, &metadata.name);
+        let upload = uploads::create(&mut tx, owner, name, length, digest.as_deref(), now).await?;
+        tx.commit().await?;
+        let location = format!("/v1/uploads/{}", upload.id);
+        Ok(Begun::Ok(location, VERSION.into(), expires(&upload)))
+    }
+
+    /// Tells how much of an upload has arrived; `HEAD` does for tus.
+    #[oai(path = "/v1/uploads/:id", method = "get", operation_id = "get_upload")]
+    async fn get_upload(
+        &self,
+        app: Data<&App>,
+        caller: Caller,
+        /// The id of the upload.
+        id: Path<Uuid>,
+    ) -> Result<Found, Problem> {
+        let mut conn = app.conn().await?;
+        let upload = uploads::get(&mut conn, caller.owner, id.0.into(), app.db.now()).await?;
+        let (offset, length) = (upload.offset_bytes, upload.size_bytes);
+        let view = Json::new(UploadView {
+            id: upload.id.into(),
+            file: upload.file_id.map(file_path),
+            expires_at: upload.expires_at,
+            name: upload.name,
+            size_bytes: length,
+            offset_bytes: offset,
+        });
+        Ok(Found::Ok(
+            view,
+            offset,
+            length,
+            VERSION.into(),
+            "no-store".into(),
+        ))
+    }
+
+    /// Adds a piece to an upload.
+    ///
+    /// What has arrived when the connection breaks is kept. The piece that completes the file makes
+    /// it: `GET` tells where it is. Should that break off, an empty piece at the end tries again.
+    #[oai(
+        path = "/v1/uploads/:id",
+        method = "patch",
+        operation_id = "append_upload"
+    )]
+    async fn append_upload(
+        &self,
+        app: Data<&App>,
+        caller: Caller,
+        /// The id of the upload.
+        id: Path<Uuid>,
+        /// `1.0.0`.
+        #[oai(name = "Tus-Resumable")]
+        version: Header<Option<String>>,
+        /// Where the piece begins: how much has arrived.
+        #[oai(name = "Upload-Offset")]
+        offset: Header<Option<String>>,
+        body: Piece,
+    ) -> Result<Appended, Problem> {
+        tus::check(version.as_deref())?;
+        let offset = tus::offset(offset.as_deref())?;
+        let mut conn = app.conn().await?;
+        let upload = uploads::get(&mut conn, caller.owner, id.0.into(), app.db.now()).await?;
+        drop(conn);
+        if upload.offset_bytes != offset {
+            return Err(Error::Conflict("offset_mismatch").into());
+        }
+        let mut upload = Appending { app: &app, upload }.receive(body).await?;
+        if upload.offset_bytes == upload.size_bytes && upload.finished_at.is_none() {
+            let arriving = Arriving {
+                app: &app,
+                caller,
+                upload: Some(upload.id),
+            };
+            upload.file_id = Some(finish(&app, &upload, arriving).await?);
+        }
+        let (offset, expires) = (upload.offset_bytes, expires(&upload));
+        let file = upload.file_id.map(file_path);
+        Ok(Appended::Ok(offset, VERSION.into(), expires, file))
+    }
+
+    /// Ends an upload and forgets what has arrived; a file that was made of it stays.
+    #[oai(
+        path = "/v1/uploads/:id",
+        method = "delete",
+        operation_id = "delete_upload"
+    )]
+    async fn delete_upload(
+        &self,
+        app: Data<&App>,
+        caller: Caller,
+        /// The id of the upload.
+        id: Path<Uuid>,
+    ) -> Result<Deleted, Problem> {
+        forget(&app, caller, id.0.into()).await?;
+        Ok(Deleted::Done(VERSION.into()))
+    }
+}
+
+/// An upload that a piece is being added to.
+struct Appending<'a> {
+    app: &'a App,
+    upload: Upload,
+}
+
+impl Appending<'_> {
+    /// Reads a piece to its end, or to where it breaks; what came until then is kept either way.
+    async fn receive(mut self, mut piece: Piece) -> Result<Upload, Problem> {
+        let mut gathered = BytesMut::new();
+        let ended = loop {
+            match piece.next(self.app).await {
+                Ok(Some(bytes)) => gathered.extend_from_slice(&bytes),
+                Ok(None) => break Ok(()),
+                Err(problem) => break Err(problem),
+            }
+            if gathered.len() >= UPLOAD_PIECE_BYTES {
+                self.append(gathered.split().freeze()).await?;
+            }
+        };
+        if !gathered.is_empty() {
+            self.append(gathered.freeze()).await?;
+        }
+        ended.map(|()| self.upload)
+    }
+
+    async fn append(&mut self, bytes: Bytes) -> Result<(), Problem> {
+        let (app, storage) = (self.app, self.app.storage()?);
+        let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+        if self.upload.offset_bytes + size > self.upload.size_bytes {
+            let detail = "The upload has fewer bytes than the piece would give it.";
+            return Err(Problem::new(&codes::OFFSET_MISMATCH, detail));
+        }
+        let part = Part {
+            offset_bytes: self.upload.offset_bytes,
+            size_bytes: size,
+            name: storage.put_part(bytes).await?,
+        };
+        let mut tx = app.begin().await?;
+        match uploads::append(&mut tx, self.upload.id, &part).await {
+            Ok(upload) => {
+                tx.commit().await?;
+                self.upload = upload;
+                Ok(())
+            }
+            Err(error) => {
+                drop(tx);
+                drop_parts(storage, &[part]).await;
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// Makes a file of an upload that has arrived as a whole.
+pub(crate) async fn finish(
+    app: &App,
+    upload: &Upload,
+    arriving: Arriving<'_>,
+) -> Result<FileId, Problem> {
+    let storage = app.storage()?;
+    let parts = uploads::parts(&mut app.conn().await?, upload.id).await?;
+    let arrived = match join(storage, &parts).await {
+        Ok(arrived) if i64::try_from(arrived.size) == Ok(upload.size_bytes) => arrived,
+        // Another request was first: the pieces are gone.
+        Ok(_) | Err(storage::Error::NotFound) => {
+            return Err(Error::Conflict("offset_mismatch").into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if upload
+        .digest
+        .as_ref()
+        .is_some_and(|digest| *digest != arrived.digest.to_string())
+    {
+        drop(storage.discard(&arrived).await);
+        // There is nothing to go on with.
+        forget(app, arriving.caller, upload.id).await?;
+        let detail = format!("What has arrived has the SHA-256 {}.", arrived.digest);
+        return Err(Problem::new(&codes::DIGEST_MISMATCH, detail));
+    }
+    let stored = arriving.store(upload.name.clone(), arrived, None).await?;
+    Ok(stored.file.id)
+}
+
+/// Writes the pieces of an upload one after the other.
+async fn join(storage: &Storage, parts: &[Part]) -> storage::Result<Arrived> {
+    let mut incoming = storage.begin().await?;
+    match copy(storage, parts, &mut incoming).await {
+        Ok(()) => incoming.finish().await,
+        Err(error) => {
+            incoming.abort().await;
+            Err(error)
+        }
+    }
+}
+
+async fn copy(storage: &Storage, parts: &[Part], to: &mut Incoming) -> storage::Result<()> {
+    for part in parts {
+        let mut bytes = storage.read_part(&part.name).await?;
+        while let Some(chunk) = bytes.try_next().await? {
+            to.write(&chunk).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn forget(app: &App, caller: Caller, id: UploadId) -> Result<(), Problem> {
+    let mut tx = app.begin().await?;
+    let parts = uploads::delete(&mut tx, caller.owner, id).await?;
+    tx.commit().await?;
+    if !parts.is_empty() {
+        drop_parts(app.storage()?, &parts).await;
+    }
+    Ok(())
+}
+
+async fn drop_parts(storage: &Storage, parts: &[Part]) {
+    for part in parts {
+        if let Err(error) = storage.delete_part(&part.name).await {
+            warn!(%error, "A piece of an upload stays until it is swept: {error}");
+        }
+    }
+}
+
+/// When an upload is forgotten, as HTTP writes dates.
+fn expires(upload: &Upload) -> String {
+    let format = "%a, %d %b %Y %H:%M:%S GMT";
+    upload.expires_at.format(format).to_string()
+}
+
+#[derive(ApiResponse)]
+enum Described {
+    /// What is spoken here.
+    #[oai(status = 204)]
+    Spoken(
+        /// The version that is spoken.
+        #[oai(header = "Tus-Resumable")]
+        String,
+        /// The versions that are spoken.
+        #[oai(header = "Tus-Version")]
+        String,
+        /// What is spoken beyond the core.
+        #[oai(header = "Tus-Extension")]
+        String,
+        /// The largest file, in bytes.
+        #[oai(header = "Tus-Max-Size")]
+        i64,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum Begun {
+    /// The upload has begun.
+    #[oai(status = 201)]
+    Ok(
+        /// Where the pieces go.
+        #[oai(header = "Location")]
+        String,
+        /// The version that is spoken.
+        #[oai(header = "Tus-Resumable")]
+        String,
+        /// When it is forgotten.
+        #[oai(header = "Upload-Expires")]
+        String,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum Found {
+    /// The upload as it is now.
+    #[oai(status = 200)]
+    Ok(
+        Json<UploadView>,
+        /// How much has arrived.
+        #[oai(header = "Upload-Offset")]
+        i64,
+        /// How large the file will be.
+        #[oai(header = "Upload-Length")]
+        i64,
+        /// The version that is spoken.
+        #[oai(header = "Tus-Resumable")]
+        String,
+        /// It changes with every piece.
+        #[oai(header = "Cache-Control")]
+        String,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum Appended {
+    /// The piece has arrived.
+    #[oai(status = 204)]
+    Ok(
+        /// How much has arrived now.
+        #[oai(header = "Upload-Offset")]
+        i64,
+        /// The version that is spoken.
+        #[oai(header = "Tus-Resumable")]
+        String,
+        /// When it is forgotten.
+        #[oai(header = "Upload-Expires")]
+        String,
+        /// The file, once it was made.
+        #[oai(header = "Content-Location")]
+        Option<String>,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum Deleted {
+    /// It is gone.
+    #[oai(status = 204)]
+    Done(
+        /// The version that is spoken.
+        #[oai(header = "Tus-Resumable")]
+        String,
+    ),
+}
