@@ -10,7 +10,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context;
-use inference::{EngineConfig, FetchOptions, Source};
+use inference::{EngineConfig, FetchOptions};
 use jobs::{
     Queue, State, Task,
     bell::Bell,
@@ -29,7 +29,7 @@ use models::{
 use platform::health::Health;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use worker::{Ctx, ModelConfig, Models, WorkerConfig, mailer::Mailer};
+use worker::{Ctx, ModelConfig, Models, Place, WorkerConfig, mailer::Mailer};
 
 const TOPICS: &str = include_str!("../../scripts/train_starter/held_out_topics.txt");
 /// The same seed for every course: the report can be repeated.
@@ -39,7 +39,7 @@ const SEED: u64 = 1;
 async fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let argument = |place: usize| arguments.get(place).map(String::as_str);
-    let source: Source = argument(0).unwrap_or("starter").parse()?;
+    let source: Place = argument(0).unwrap_or("starter").parse()?;
     let count: usize = argument(1)
         .unwrap_or("50")
         .parse()
@@ -77,7 +77,7 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// Starts a worker and a relay.
-fn start(db: &Db, source: Source, cache: PathBuf, stop: &CancellationToken) -> Bell {
+fn start(db: &Db, source: Place, cache: PathBuf, stop: &CancellationToken) -> Bell {
     let bell = Bell::in_process();
     let health = Health::default();
     let config = ModelConfig {

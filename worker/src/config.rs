@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum, builder::RangedU64ValueParser};
-use inference::{Compute, EngineConfig, FetchOptions, Source};
+use inference::{Compute, EngineConfig, FetchOptions};
 use platform::config::Secret;
 
-use crate::ModelConfig;
+use crate::{ModelConfig, Place};
 
 /// How much to do at once.
 #[derive(Clone, Copy, Debug, Args)]
@@ -34,14 +34,15 @@ pub enum Fallback {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
-    /// `starter`, `path:FILE_OR_FOLDER` or `hf:OWNER/NAME[/FILE][@REVISION]`.
+    /// `starter`, `path:FILE_OR_FOLDER`, `hf:OWNER/NAME[/FILE][@REVISION]`, or a GGUF file of a bucket:
+    /// `s3://BUCKET/FILE#sha256=DIGEST` or `gs://BUCKET/FILE#sha256=DIGEST`.
     #[arg(
         long,
         value_name = "MODEL",
         env = "LYO_MODEL",
         default_value = "starter"
     )]
-    pub model: Source,
+    pub model: Place,
 
     /// What to use when the model cannot be had [default: nothing, the work waits and tries again]
     #[arg(long, value_enum, env = "LYO_MODEL_FALLBACK")]

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use crate::{
     error::JobError,
     model::{Loaded, Model},
+    place::Place,
     run::Run,
 };
 
@@ -20,11 +21,14 @@ const COMPONENT: &str = "model";
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_mins(1);
 
+/// What stands in.
+const STARTER: Place = Place::Source(Source::Starter);
+
 /// Which model to load, and what to do without it.
 #[derive(Debug, Clone)]
 pub struct ModelConfig {
     /// The model that was asked for.
-    pub source: Source,
+    pub source: Place,
     /// Whether the starter model may stand in when the other cannot be had.
     pub fallback: bool,
     /// How to reach the hub.
@@ -178,8 +182,8 @@ impl Inner {
                 fallback: None,
                 urgent: false,
             }),
-            Err(error) if config.fallback && config.source != Source::Starter => {
-                let engine = self.start(&Source::Starter, &config).await?;
+            Err(error) if config.fallback && config.source != STARTER => {
+                let engine = self.start(&STARTER, &config).await?;
                 warn!(%error, "The starter model stands in");
                 Ok(Loaded {
                     model: Arc::new(engine),
@@ -191,16 +195,13 @@ impl Inner {
         }
     }
 
-    async fn start(
-        self: &Arc<Self>,
-        source: &Source,
-        config: &ModelConfig,
-    ) -> Result<Engine, Error> {
-        self.report(format!("Loading the model {source}"));
+    async fn start(self: &Arc<Self>, place: &Place, config: &ModelConfig) -> Result<Engine, Error> {
+        self.report(format!("Loading the model {place}"));
         let inner = self.clone();
         let tell = move |progress: inference::Progress| inner.report(downloading(&progress));
-        let weights = Weights::fetch(source, &config.fetch, tell).await?;
-        self.report(format!("Loading the model {source}"));
+        let source = place.source(&config.fetch, &tell).await?;
+        let weights = Weights::fetch(&source, &config.fetch, tell).await?;
+        self.report(format!("Loading the model {place}"));
         let engine = config.engine.clone();
         let started = spawn_blocking(move || Engine::start(weights, engine)).await;
         started.unwrap_or_else(|error| Err(Error::Engine(error.to_string())))
@@ -246,7 +247,7 @@ mod tests {
 
     fn missing(fallback: bool) -> ModelConfig {
         ModelConfig {
-            source: Source::Path("/nowhere/model.gguf".into()),
+            source: Place::Source(Source::Path("/nowhere/model.gguf".into())),
             fallback,
             fetch: FetchOptions::new("/nowhere"),
             engine: EngineConfig::default(),

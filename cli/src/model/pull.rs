@@ -18,10 +18,9 @@ use super::ModelChoice;
 pub(super) async fn pull(choice: &ModelChoice) -> anyhow::Result<Weights> {
     let options = choice.model.fetch(&choice.data.folder()?);
     let bar = Bar::new();
-    let weights = Weights::fetch(&choice.model.model, &options, |progress| {
-        bar.show(&progress);
-    })
-    .await?;
+    let show = |progress| bar.show(&progress);
+    let source = choice.model.model.source(&options, show).await?;
+    let weights = Weights::fetch(&source, &options, show).await?;
     bar.bar.finish_and_clear();
     println!("{} is here and verified.", choice.model.model);
     Ok(weights)
