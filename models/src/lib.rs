@@ -33,6 +33,7 @@ pub mod page;
 pub mod preferences;
 mod script;
 pub mod signing_keys;
+pub mod sizes;
 pub mod sql;
 pub mod suppressions;
 pub mod templates;

@@ -22,5 +22,6 @@ mod schedules;
 mod signer;
 mod sockets;
 mod tasks;
+mod thumbnails;
 mod uploads;
 mod webhooks;

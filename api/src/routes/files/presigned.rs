@@ -19,7 +19,8 @@ use super::{
     view::{FileView, path},
 };
 use crate::{
-    app::App, body::Body, caller::Caller, codes, json::Json, problem::Problem, routes::Tag,
+    app::App, body::Body, caller::Caller, codes, json::Json, problem::Problem,
+    request::RequestContext, routes::Tag,
 };
 
 /// The operations on uploads that go straight into a bucket.
@@ -113,6 +114,7 @@ impl Presigned {
         &self,
         app: Data<&App>,
         caller: Caller,
+        context: RequestContext,
         /// The id of the upload.
         id: Path<Uuid>,
     ) -> Result<Completed, Problem> {
@@ -133,6 +135,7 @@ impl Presigned {
                 let arriving = Arriving {
                     app: &app,
                     caller,
+                    context,
                     upload: upload_id,
                 };
                 finish(&app, &upload, arriving).await?

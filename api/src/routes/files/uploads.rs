@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     app::App, caller::Caller, codes, json::Json, limits::UPLOAD_PIECE_BYTES, problem::Problem,
-    routes::Tag,
+    request::RequestContext, routes::Tag,
 };
 
 /// The operations on uploads.
@@ -137,10 +137,12 @@ impl Uploads {
         method = "patch",
         operation_id = "append_upload"
     )]
+    #[expect(clippy::too_many_arguments, reason = "each header is a parameter")]
     async fn append_upload(
         &self,
         app: Data<&App>,
         caller: Caller,
+        context: RequestContext,
         /// The id of the upload.
         id: Path<Uuid>,
         /// `1.0.0`.
@@ -164,6 +166,7 @@ impl Uploads {
             let arriving = Arriving {
                 app: &app,
                 caller,
+                context,
                 upload: Some(upload.id),
             };
             upload.file_id = Some(finish(&app, &upload, arriving).await?);
