@@ -11,7 +11,6 @@ use crate::{
     access::SigningKeys,
     caller::Caller,
     edge,
-    files::Files,
     limits::Timeouts,
     methods::Methods,
     openapi,
@@ -23,6 +22,7 @@ use crate::{
     routes::{self, metrics::Looked, webhooks::WebhookKey, ws},
     sockets::Sockets,
     standings::Standings,
+    stored_files::Files,
     submissions::{self, Item, Stored, Submissions},
     throttle::{Policy, Throttle},
 };

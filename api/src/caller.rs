@@ -96,7 +96,7 @@ impl<'a> ApiExtractor<'a> for Public {
 
 impl Caller {
     /// Whoever uses this machine alone: an author whose system it is.
-    fn local(operators: &Operators) -> Self {
+    pub(crate) fn local(operators: &Operators) -> Self {
         let own = [Permission::SendEmails, Permission::ReadMetrics];
         let permissions = match operators {
             Operators::Everybody => Permissions::of(Role::Admin),

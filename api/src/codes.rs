@@ -234,6 +234,10 @@ codes! {
         "The file did not arrive as it was sent",
         "What has arrived has another SHA-256 than the client said. It was forgotten.",
         "Begin a new upload.";
+    NOT_A_PICTURE: "not_a_picture", 422, Scope::Operations(&["create_thumbnails"]),
+        "The file is no picture",
+        "Thumbnails are made of JPEG, PNG, GIF and WebP, as the first bytes of the file say.",
+        "Bring the picture in one of these formats.";
     UPGRADE_REQUIRED: "upgrade_required", 426, Scope::Nowhere,
         "This path speaks WebSocket",
         "The request does not ask for a WebSocket of version 13 (RFC 6455).",
@@ -254,7 +258,7 @@ codes! {
         "Something went wrong on our side",
         "The server met a condition that it does not know how to handle. The log has the reason under the same `request_id`.",
         "Try again. If it happens again, report the `request_id`.";
-    QUEUE_DRAINING: "queue_draining", 503, Scope::Operations(&["submit_task", "submit_tasks", "create_course", "send_email"]),
+    QUEUE_DRAINING: "queue_draining", 503, Scope::Operations(&["submit_task", "submit_tasks", "create_course", "send_email", "create_file", "append_upload", "complete_upload", "create_thumbnails"]),
         "The queue takes no new tasks",
         "An operator drains the queue: it finishes what it has.",
         "Try again after `Retry-After`, with the same `Idempotency-Key`.";
@@ -330,6 +334,54 @@ codes! {
         "Nobody knows whether the mail was sent",
         "The connection or the worker broke off after the provider was asked, and the provider has not told since. The mail is not sent again.",
         "Look at the mail: its status changes if the provider tells later. To rather send it twice than not at all, ask for a new mail.";
+    FILE_DAMAGED: "file_damaged", 500, Scope::Tasks,
+        "The file is damaged",
+        "The stored bytes are not those that were brought.",
+        "Bring the file again.";
+    IMAGES_UNAVAILABLE: "images_unavailable", 500, Scope::Tasks,
+        "The picture could not be read now",
+        "The process that reads pictures could not be started, or did not answer in time. The task tries again.",
+        "Retry the task.";
+    IMAGE_EMPTY: "image_empty", 500, Scope::Tasks,
+        "The picture is empty",
+        "The file has no bytes.",
+        "Bring the picture again.";
+    IMAGE_UNSUPPORTED_TYPE: "image_unsupported_type", 500, Scope::Tasks,
+        "The picture cannot be read",
+        "It is not a JPEG, PNG, WebP or GIF, or a kind of it that nobody uses.",
+        "Bring the picture in another format.";
+    IMAGE_TOO_MANY_BYTES: "image_too_many_bytes", 500, Scope::Tasks,
+        "The picture is too large",
+        "Thumbnails are made of pictures of at most 64 MiB.",
+        "Bring a smaller picture.";
+    IMAGE_TOO_MANY_PIXELS: "image_too_many_pixels", 500, Scope::Tasks,
+        "The picture is too large",
+        "Its header promises more than 64 million pixels.",
+        "Bring a smaller picture.";
+    IMAGE_TOO_MUCH_MEMORY: "image_too_much_memory", 500, Scope::Tasks,
+        "The picture is too large",
+        "Reading it would need more than 256 MiB of memory.",
+        "Bring a smaller picture.";
+    IMAGE_TOO_MUCH_METADATA: "image_too_much_metadata", 500, Scope::Tasks,
+        "The picture says too much of itself",
+        "Its colour profile or its EXIF has more than 4 MiB.",
+        "Bring the picture without them.";
+    IMAGE_TRUNCATED: "image_truncated", 500, Scope::Tasks,
+        "The picture is cut off",
+        "The file ends before the picture does.",
+        "Bring the picture again.";
+    IMAGE_CORRUPT: "image_corrupt", 500, Scope::Tasks,
+        "The picture is damaged",
+        "Its bytes contradict its format.",
+        "Bring the picture again.";
+    IMAGE_TOO_SLOW: "image_too_slow", 500, Scope::Tasks,
+        "The picture takes too long",
+        "Reading it took more than 10 seconds of a processor.",
+        "Bring the picture in another format.";
+    IMAGE_CRASHED: "image_crashed", 500, Scope::Tasks,
+        "The picture cannot be read",
+        "The process that read it died, twice.",
+        "Report it, with the picture.";
     ASKED_TO_FAIL: "asked_to_fail", 500, Scope::Tasks,
         "The task was asked to fail",
         "The payload of the diagnostic kind said so.",
@@ -352,6 +404,7 @@ pub const KEYED: &[&str] = &[
     "retry_tasks",
     "send_email",
     "create_file",
+    "create_thumbnails",
 ];
 
 /// The operations that read or write the bytes of files.

@@ -1,11 +1,12 @@
 //! The whole system in one process: API, relay and worker over one database.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow};
 use api::{ApiConfig, App, Files, Operators, SigningKeys, check_address};
 use chrono::TimeDelta;
 use jobs::{Queue, bell::Bell, relay, store};
+use media::{Limits, Pool};
 use models::{
     db::{Db, DbOptions},
     sessions::{self, Origin},
@@ -73,6 +74,7 @@ impl Embedded {
             bell: bell.clone(),
             model,
             mailer: Mailer::new(args.email.config(&data)?)?,
+            pictures: Arc::new(Pool::new(Limits::default())),
             storage: Some(storage),
             health,
         };

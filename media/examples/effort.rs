@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             for _ in 0..ROUNDS {
                 let began = cpu();
                 encoded = config.encode_rgb(&pixels, width, height, Unstoppable)?;
-                least = least.min(cpu() - began);
+                least = least.min(cpu().saturating_sub(began));
             }
             let (decoded, _, _) = webpx::decode_rgb(&encoded)?;
             println!(

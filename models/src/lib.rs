@@ -39,14 +39,15 @@ pub mod roles;
 mod script;
 pub mod sessions;
 pub mod signing_keys;
+pub mod sizes;
 pub mod sql;
 pub mod suppressions;
 pub mod templates;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod tokens;
-pub mod users;
 pub mod uploads;
+pub mod users;
 pub mod word;
 
 pub use address::Address;

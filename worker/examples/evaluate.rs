@@ -7,7 +7,7 @@
 //! `MODEL` is what `LYO_MODEL` takes (`starter`), `TOPICS` how many of the 50 topics (all), `SAMPLE` a
 //! file for the Markdown of the first course. The courses run through the very pipeline of `lyo dev`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use inference::{EngineConfig, FetchOptions};
@@ -18,6 +18,7 @@ use jobs::{
     relay,
     store::{self, Options},
 };
+use media::{Limits, Pool};
 use models::{
     CourseId, Db, DbOptions, OwnerId, TaskId,
     content::Content,
@@ -93,6 +94,7 @@ fn start(db: &Db, source: Place, cache: PathBuf, stop: &CancellationToken) -> Be
         model,
         // Only courses are written here.
         mailer: Mailer::folder("unused".as_ref()),
+        pictures: Arc::new(Pool::new(Limits::default())),
         storage: None,
         health,
     };

@@ -1,6 +1,9 @@
 //! What every handler may use.
 
+use std::sync::Arc;
+
 use jobs::bell::Bell;
+use media::Pool;
 use models::Db;
 use platform::{health::Health, storage::Storage};
 
@@ -17,6 +20,8 @@ pub struct Ctx {
     pub model: Models,
     /// How mail leaves.
     pub mailer: Mailer,
+    /// What decodes pictures.
+    pub pictures: Arc<Pool>,
     /// Where files lie, if anywhere.
     pub storage: Option<Storage>,
     /// Where the parts of this process say how they are.

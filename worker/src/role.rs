@@ -2,6 +2,7 @@
 
 use std::{
     io::{Write as _, stdout},
+    sync::Arc,
     time::Duration,
 };
 
@@ -9,6 +10,7 @@ use anyhow::Context;
 use clap::Args;
 use fleet::{FleetArgs, Process, Role, check, config::ListenArgs, probe};
 use jobs::Queue;
+use media::{Limits, Pool};
 use platform::{config::DataArgs, storage::StorageArgs};
 use tokio::net::TcpListener;
 use uuid::Uuid;
@@ -96,6 +98,7 @@ pub async fn run(args: &WorkerArgs) -> anyhow::Result<()> {
         bell: process.bell.clone(),
         model: Models::lazy(model, health.clone()),
         mailer: Mailer::new(args.email.config(&data)?)?,
+        pictures: Arc::new(Pool::new(Limits::default())),
         storage: Some(args.storage.open(&args.data)?),
         health: health.clone(),
     };

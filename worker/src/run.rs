@@ -249,7 +249,10 @@ impl Run {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::sync::Arc;
+
     use jobs::{Job, bell::Bell, store::Options};
+    use media::{Limits, Pool};
     use models::{
         OwnerId,
         testing::{TestDb, TestResult},
@@ -280,6 +283,7 @@ pub(crate) mod tests {
             bell: Bell::in_process(),
             model,
             mailer: Mailer::folder("unused".as_ref()),
+            pictures: Arc::new(Pool::new(Limits::default())),
             storage: None,
             health,
         };

@@ -185,6 +185,11 @@ on_both! {
             (Method::GET, format!("{path}/variants/card.webp"), Value::Null),
             (Method::GET, format!("{path}/signed?expires=4000000000&signature=AAAA"), Value::Null),
             (Method::POST, format!("{path}/links"), json!({})),
+            (
+                Method::POST,
+                format!("{path}/thumbnails"),
+                json!({"presets": ["card"]}),
+            ),
             (Method::DELETE, path.clone(), Value::Null),
         ] {
             let json = [("content-type", "application/json")];

@@ -25,6 +25,7 @@ mod schedules;
 mod signer;
 mod sockets;
 mod tasks;
+mod thumbnails;
 mod tokens;
 mod uploads;
 mod webhooks;

@@ -111,6 +111,14 @@ fn rows_of_files() -> Vec<(&'static str, Row)> {
                 ..owned(200)
             },
         ),
+        // A text, of which there is no thumbnail.
+        (
+            "create_thumbnails",
+            Row {
+                body: Some(json!({"presets": ["card"]})),
+                ..owned(422)
+            },
+        ),
         ("get_signed_file", row(404)),
         ("describe_uploads", row(204)),
         ("create_upload", row(201)),
@@ -272,11 +280,7 @@ async fn place(api: &Api, owner: OwnerId, operation: &Operation) -> TestResult<S
             .await?
             .word("/id")
     } else if path.starts_with("/v1/uploads/{id}") {
-        let headers = [
-            TUS,
-            ("upload-length", "5"),
-            ("authorization", by.as_str()),
-        ];
+        let headers = [TUS, ("upload-length", "5"), ("authorization", by.as_str())];
         let begun = api
             .send(Method::POST, "/v1/uploads", &headers, Body::empty())
             .await?;

@@ -31,6 +31,12 @@ pub(crate) async fn provoke_by_files(
             app.files = Files::new(Storage::full());
             bring(&Api::with(app, Route::new()), &text, &[id]).await
         }
+        "not_a_picture" => {
+            let made = bring(&stored.api, &text, &[]).await?;
+            let path = format!("{}/thumbnails", made.header("location"));
+            let body = serde_json::json!({"presets": ["card"]});
+            stored.api.post_with(&path, &body, &[id]).await
+        }
         "storage_unavailable" => bring(api, &text, &[id]).await,
         "range_not_satisfiable" => {
             let made = bring(&stored.api, &text, &[]).await?;

@@ -4,12 +4,14 @@ mod generate_course;
 mod noop;
 mod poison;
 mod send_email;
+mod thumbnail_image;
 mod write_lesson;
 
 pub use generate_course::GenerateCourse;
 pub use noop::Noop;
 pub use poison::Poison;
 pub use send_email::SendEmail;
+pub use thumbnail_image::ThumbnailImage;
 pub use write_lesson::WriteLesson;
 
 use crate::job::Definition;
@@ -19,6 +21,7 @@ pub const ALL: &[Definition] = &[
     Definition::of::<GenerateCourse>(),
     Definition::of::<WriteLesson>(),
     Definition::of::<SendEmail>(),
+    Definition::of::<ThumbnailImage>(),
     Definition::of::<Noop>(),
     Definition::of::<Poison>(),
 ];

@@ -4,6 +4,7 @@ mod generate_course;
 mod noop;
 mod poison;
 mod send_email;
+mod thumbnail_image;
 mod write_lesson;
 
 use std::future::Future;
@@ -11,7 +12,7 @@ use std::future::Future;
 use futures_util::future::BoxFuture;
 use jobs::{
     Job,
-    kinds::{GenerateCourse, Noop, Poison, SendEmail, WriteLesson},
+    kinds::{GenerateCourse, Noop, Poison, SendEmail, ThumbnailImage, WriteLesson},
 };
 
 use crate::{
@@ -25,6 +26,7 @@ pub(crate) const ALL: &[Handler] = &[
     Handler::of::<GenerateCourse>(),
     Handler::of::<WriteLesson>(),
     Handler::of::<SendEmail>(),
+    Handler::of::<ThumbnailImage>(),
     Handler::of::<Noop>(),
     Handler::of::<Poison>(),
 ];

@@ -9,6 +9,7 @@ use jobs::{
     relay,
     store::{self, Options},
 };
+use media::{Limits, Pool};
 use models::{
     CourseId, Db, DbOptions, OwnerId, TaskId,
     courses::{self, Brief},
@@ -86,6 +87,7 @@ impl Worker {
                 bell,
                 model,
                 mailer,
+                pictures: Arc::new(Pool::new(Limits::default())),
                 storage: None,
                 health: Health::default(),
             };

@@ -1,11 +1,16 @@
 //! What happens when the bytes of a file have arrived, however they came.
 //!
 //! ```text
-//! reserve the name, commit -> rename the bytes -> file, key: commit
+//! reserve the name, commit -> rename the bytes -> file, task, key: commit -> ring
 //! ```
 //!
 //! Whatever breaks off in between leaves bytes that nobody refers to, which are swept.
 
+use jobs::{
+    Priority, Task,
+    kinds::ThumbnailImage,
+    store::{Changed, Options},
+};
 use models::{
     Tx, UploadId, blobs,
     file_types::FileType,
@@ -22,12 +27,14 @@ use crate::{
     caller::Caller,
     idempotency::{Attempt, Replay},
     problem::Problem,
+    request::RequestContext,
 };
 
 /// A file on its way in.
 pub(crate) struct Arriving<'a> {
     pub(crate) app: &'a App,
     pub(crate) caller: Caller,
+    pub(crate) context: RequestContext,
     /// The upload that its pieces came by, which has been charged for.
     pub(crate) upload: Option<UploadId>,
 }
@@ -42,6 +49,7 @@ pub(crate) struct Stored {
 /// What one transaction has made.
 struct Made {
     file: File,
+    task: Option<Task>,
     /// Pieces that are no longer needed.
     pieces: Vec<Part>,
 }
@@ -93,12 +101,18 @@ impl Arriving<'_> {
         if self.upload.is_none() {
             file_usage::charge(tx, new.owner, new.size).await?;
         }
-        let file = files::create(tx, new, now).await?;
+        let mut file = files::create(tx, new, now).await?;
+        let mut task = None;
+        if new.media_type.is_picture() {
+            let made = ThumbnailImage::submit_standard(tx, file.id, self.options(), now).await?;
+            file.task_id = Some(made.id);
+            task = Some(made);
+        }
         let pieces = match self.upload {
             Some(upload) => uploads::finish(tx, upload, file.id, now).await?,
             None => Vec::new(),
         };
-        Ok(Made { file, pieces })
+        Ok(Made { file, task, pieces })
     }
 
     async fn replayed(&self, tx: &mut Tx, replay: &Replay) -> Result<File, Problem> {
@@ -112,6 +126,11 @@ impl Arriving<'_> {
 
     async fn conclude(self, made: Made) -> Result<Stored, Problem> {
         let storage = self.app.storage()?;
+        if let Some(task) = made.task {
+            let others = Vec::new();
+            let changed = Changed { task, others };
+            self.app.bell.tell_all(&changed, self.app.db.now());
+        }
         for piece in made.pieces {
             if let Err(error) = storage.delete_part(&piece.name).await {
                 warn!(%error, "A piece of an upload stays until it is swept: {error}");
@@ -129,6 +148,16 @@ impl Arriving<'_> {
         };
         if let Err(error) = storage.discard(arrived).await {
             warn!(%error, "Bytes that nobody wants stay until they are swept: {error}");
+        }
+    }
+
+    /// Somebody waits for the pictures, so they go before work in bulk.
+    fn options(&self) -> Options {
+        Options {
+            priority: Priority::Interactive,
+            request_id: Some(self.context.request_id.clone()),
+            trace_id: self.context.trace_id.clone(),
+            ..Options::by(self.caller.owner)
         }
     }
 }

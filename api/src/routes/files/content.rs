@@ -29,7 +29,12 @@ use super::{
     range::{Asked, asked},
 };
 use crate::{
-    app::App, caller::{May, Permission, Public}, codes, conditional::is_known_tag, problem::Problem, request::text,
+    app::App,
+    caller::{May, Permission, Public},
+    codes,
+    conditional::is_known_tag,
+    problem::Problem,
+    request::text,
     routes::Tag,
 };
 

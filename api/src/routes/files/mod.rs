@@ -7,6 +7,7 @@ pub(crate) mod links;
 pub(crate) mod multipart;
 pub(crate) mod presigned;
 pub(crate) mod range;
+pub(crate) mod thumbnails;
 pub(crate) mod tus;
 pub(crate) mod uploads;
 pub(crate) mod view;
@@ -31,6 +32,7 @@ use crate::{
     json::Json,
     page::{self, PageView},
     problem::Problem,
+    request::RequestContext,
 };
 
 /// The operations on files.
@@ -41,13 +43,15 @@ impl Files {
     /// Stores a file.
     ///
     /// The body is `multipart/form-data` with one part named `file`, of at most 4 GiB. What the file
-    /// is, is told by its first bytes. For large
-    /// files on bad lines see `/v1/uploads`.
+    /// is, is told by its first bytes. Of a
+    /// picture, the usual thumbnails are made by themselves: `links.task` is the task that does it.
+    /// For large files on bad lines see `/v1/uploads`.
     #[oai(path = "/v1/files", method = "post", operation_id = "create_file")]
     async fn create_file(
         &self,
         app: Data<&App>,
         May(caller): May<{ Permission::WriteFiles as u8 }>,
+        context: RequestContext,
         /// Repeating a request with its key stores nothing twice.
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<String>>,
@@ -56,6 +60,7 @@ impl Files {
         let arriving = Arriving {
             app: &app,
             caller,
+            context,
             upload: None,
         };
         let (name, arrived) = body.receive(&app, caller).await?;

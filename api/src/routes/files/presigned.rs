@@ -19,7 +19,14 @@ use super::{
     view::{FileView, path},
 };
 use crate::{
-    app::App, body::Body, caller::{May, Permission}, codes, json::Json, problem::Problem, routes::Tag,
+    app::App,
+    body::Body,
+    caller::{May, Permission},
+    codes,
+    json::Json,
+    problem::Problem,
+    request::RequestContext,
+    routes::Tag,
 };
 
 /// The operations on uploads that go straight into a bucket.
@@ -113,6 +120,7 @@ impl Presigned {
         &self,
         app: Data<&App>,
         May(caller): May<{ Permission::WriteFiles as u8 }>,
+        context: RequestContext,
         /// The id of the upload.
         id: Path<Uuid>,
     ) -> Result<Completed, Problem> {
@@ -133,6 +141,7 @@ impl Presigned {
                 let arriving = Arriving {
                     app: &app,
                     caller,
+                    context,
                     upload: upload_id,
                 };
                 finish(&app, &upload, arriving).await?

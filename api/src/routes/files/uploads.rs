@@ -26,7 +26,13 @@ use super::{
     view::path as file_path,
 };
 use crate::{
-    app::App, caller::{Caller, May, Permission, Public}, codes, json::Json, limits::UPLOAD_PIECE_BYTES, problem::Problem,
+    app::App,
+    caller::{Caller, May, Permission, Public},
+    codes,
+    json::Json,
+    limits::UPLOAD_PIECE_BYTES,
+    problem::Problem,
+    request::RequestContext,
     routes::Tag,
 };
 
@@ -137,10 +143,12 @@ impl Uploads {
         method = "patch",
         operation_id = "append_upload"
     )]
+    #[expect(clippy::too_many_arguments, reason = "each header is a parameter")]
     async fn append_upload(
         &self,
         app: Data<&App>,
         May(caller): May<{ Permission::WriteFiles as u8 }>,
+        context: RequestContext,
         /// The id of the upload.
         id: Path<Uuid>,
         /// `1.0.0`.
@@ -164,6 +172,7 @@ impl Uploads {
             let arriving = Arriving {
                 app: &app,
                 caller,
+                context,
                 upload: Some(upload.id),
             };
             upload.file_id = Some(finish(&app, &upload, arriving).await?);

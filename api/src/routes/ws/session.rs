@@ -336,8 +336,8 @@ mod tests {
         let test = TestDb::sqlite().await?;
         let mut app = App::new(test.db.clone(), Bell::in_process(), Health::default());
         app.timeouts.send = Duration::from_millis(1);
-        let owner = OwnerId::LOCAL;
-        let mut session = Session::new(app, Caller { owner }, Stuck);
+        let caller = Caller::local(&app.operators);
+        let mut session = Session::new(app, caller, Stuck);
 
         let said = session.unsubscribe("anything");
         let slow = session.send(said).await;
