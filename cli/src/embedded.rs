@@ -61,7 +61,7 @@ impl Embedded {
         let keys = app.keys.clone();
         // Only this machine reaches its own address: without a token, whoever may run the system is
         // its author, and may operate it.
-        app.open = address.ip().is_loopback();
+        app.open = address.ip().is_loopback() && !args.identity.sign_in;
         app.operators = args.operator.operators(Operators::Everybody);
         app.sendgrid_key
             .clone_from(&args.webhooks.sendgrid_webhook_key);

@@ -18,6 +18,7 @@ mod provoke;
 mod schedules;
 mod signer;
 mod sockets;
+mod staff;
 mod tasks;
 mod tokens;
 mod webhooks;

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use api::spec;
 use models::{
-    Db, OwnerId,
+    Db, OwnerId, api_keys,
     roles::{Permission, Permissions, Role},
+    sql,
     testing::{TestDb, TestResult},
     users,
 };
@@ -108,6 +109,14 @@ fn rows_of_operators() -> Vec<(&'static str, Row)> {
         ("preview_email_template", row(200)),
         ("get_contact", row(200)),
         ("update_contact", with(200, json!({"address": null}))),
+        ("list_users", row(200)),
+        ("list_audit_entries", row(200)),
+        // These are about the account of a learner; nobody's rows are hidden from who may.
+        ("get_user", row(200)),
+        ("suspend_user", row(200)),
+        ("restore_user", row(200)),
+        ("grant_role", with(200, json!({"role": "learner"}))),
+        ("impersonate_user", row(201)),
         ("show_unsubscribe", row(404)),
         ("unsubscribe", row(404)),
         ("receive_sendgrid_events", with(403, json!([]))),
@@ -160,6 +169,12 @@ fn rows_of_accounts() -> Vec<(&'static str, Row)> {
                 json!({"name": "Ada", "preferences": {"public": false}}),
             ),
         ),
+        (
+            "create_key",
+            with(201, json!({"name": "ci", "scopes": ["tasks.read"]})),
+        ),
+        ("list_keys", row(200)),
+        ("revoke_key", owned(204)),
         ("get_signing_keys", row(200)),
     ]
 }
@@ -233,6 +248,17 @@ async fn place(api: &Api, owner: OwnerId, operation: &Operation) -> TestResult<S
     } else if path.starts_with("/v1/sessions/{id}") {
         let mine = api.by(&by, Method::GET, "/v1/sessions", None).await?;
         mine.word("/items/0/id")
+    } else if path.starts_with("/v1/keys/{id}") {
+        let body = json!({"name": "ci", "scopes": ["tasks.read"]});
+        make("/v1/keys", body).await?.word("/about/id")
+    } else if path.starts_with("/v1/admin/users/{id}") {
+        user(
+            &api.app.db,
+            &uuid::Uuid::now_v7().simple().to_string(),
+            Role::Learner,
+        )
+        .await?
+        .to_string()
     } else {
         String::new()
     };
@@ -295,6 +321,25 @@ async fn ask(
     Ok(answer.status.as_u16())
 }
 
+/// A key of an admin with any scope but this.
+async fn key(api: &Api, owner: OwnerId, permission: Permission) -> TestResult<String> {
+    let mut scopes = Permission::ALL.iter().copied();
+    let other = scopes.find(|scope| scope.is_for_machines() && *scope != permission);
+    let scope = [other.ok_or("there are others")?];
+    let (mut tx, now) = (api.app.db.begin().await?, api.app.db.now());
+    let (key, secret) = api_keys::create(&mut tx, owner, "matrix", &scope, None, now).await?;
+    // Whoever has too many gets no more.
+    sql!(
+        tx,
+        execute,
+        "delete from api_keys where user_id = $1 and id <> $2",
+        owner,
+        key.id
+    )?;
+    tx.commit().await?;
+    Ok(format!("Bearer {secret}"))
+}
+
 /// Those who ask.
 struct People {
     owner: OwnerId,
@@ -342,6 +387,13 @@ impl People {
                 row.allowed,
             ),
         ];
+        if let Some(permission) = permission {
+            cells.push((
+                "a key without the scope",
+                Some(key(api, self.owner, permission).await?),
+                403,
+            ));
+        }
         for (role, person) in &self.roles {
             let may = permission.is_none_or(|one| Permissions::of(*role).has(one));
             let expected = match (may, row.owned) {

@@ -12,6 +12,7 @@ use futures_util::stream;
 use jobs::{bell::Bell, store::schedules::SCHEDULES_MAX};
 use models::{
     OwnerId, SessionId,
+    api_keys::KEYS_MAX,
     roles::Role,
     testing::{TestDb, TestResult},
     tokens::Purpose,
@@ -23,7 +24,7 @@ use serde_json::json;
 
 use crate::{
     harness::{Answer, Api},
-    people::{PASSWORD, closed, link, user, with_password},
+    people::{PASSWORD, closed, link, token, user, with_password},
 };
 
 pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
@@ -152,6 +153,7 @@ async fn provoke_by_account(api: &Api, code: &str, id: (&str, &str)) -> TestResu
             user(db, "bob", Role::Author).await?;
             api.post_with("/v1/verify", &body, &[id]).await
         }
+        "too_many_keys" | "not_over_them" => provoke_by_staff(&closed, code, id).await,
         "rate_limited" => {
             for _ in 0..20 {
                 closed.post("/v1/login", &login).await?;
@@ -160,6 +162,23 @@ async fn provoke_by_account(api: &Api, code: &str, id: (&str, &str)) -> TestResu
         }
         _ => api.post_with("/v1/login", &login, &[id]).await,
     }
+}
+
+/// The problems of those who look after accounts and keys.
+async fn provoke_by_staff(api: &Api, code: &str, id: (&str, &str)) -> TestResult<Answer> {
+    let root = user(&api.app.db, code, Role::Admin).await?;
+    let by = token(api, root).await?;
+    let headers = [id, ("authorization", by.as_str())];
+    if code == "not_over_them" {
+        let path = format!("/v1/admin/users/{root}/suspend");
+        return api.send(Method::POST, &path, &headers, Body::empty()).await;
+    }
+    let key = json!({"name": "ci", "scopes": ["tasks.read"]});
+    for _ in 0..KEYS_MAX {
+        let made = api.post_with("/v1/keys", &key, &headers).await?;
+        assert_eq!(made.status, 201, "{}", made.text);
+    }
+    api.post_with("/v1/keys", &key, &headers).await
 }
 
 /// The problems of mail.
