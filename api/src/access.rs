@@ -64,6 +64,10 @@ pub struct IdentityArgs {
         hide_env_values = true
     )]
     pub signing_keys: Option<SigningKeys>,
+
+    /// Ask for a token on this machine too.
+    #[arg(long, help_heading = "Server", env = "LYO_SIGN_IN")]
+    pub sign_in: bool,
 }
 
 impl IdentityArgs {
@@ -71,8 +75,8 @@ impl IdentityArgs {
     pub fn apply(&self, app: &mut App) {
         if let Some(keys) = &self.signing_keys {
             app.keys = keys.clone();
-            app.open = false;
         }
+        app.open = self.signing_keys.is_none() && !self.sign_in;
     }
 }
 

@@ -4,7 +4,8 @@
 //! the two is part of its signature, so that the specification and the tests know it.
 
 use models::{
-    OwnerId, SessionId,
+    OwnerId, SessionId, api_keys,
+    audit::{Action, Deed},
     roles::{Permissions, Role},
 };
 use poem::{Request, RequestBody, http::HeaderMap};
@@ -13,10 +14,16 @@ use sha2::{Digest as _, Sha256};
 
 pub(crate) use models::roles::Permission;
 
-use crate::{access::Refused, app::App, codes, operator::Operators, problem::Problem};
+use crate::{
+    access::Refused, app::App, codes, operator::Operators, place::Place, problem::Problem,
+    request::RequestContext,
+};
 
 /// What the specification calls an operation that everybody may call.
 pub(crate) const PUBLIC: &str = "public";
+
+/// Keys end when they are revoked, so nothing else bounds how long one is remembered.
+const KEPT_SECONDS: u64 = 60;
 
 /// The authenticated caller of a request.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +129,24 @@ impl Caller {
         }
     }
 
+    /// What the caller does, as it is written down.
+    pub(crate) fn deed(
+        &self,
+        action: Action,
+        subject: String,
+        place: &Place,
+        context: &RequestContext,
+    ) -> Deed {
+        Deed {
+            actor: Some(self.owner),
+            impersonator: self.impersonator,
+            action,
+            subject,
+            place: place.address.clone(),
+            request_id: Some(context.request_id.clone()),
+        }
+    }
+
     /// The session that the token belongs to.
     pub(crate) fn session(&self) -> Result<SessionId, Problem> {
         self.session.ok_or_else(|| {
@@ -155,6 +180,11 @@ async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
     if let Some(caller) = app.standings.find(&digest) {
         return Ok(caller);
     }
+    if token.starts_with(api_keys::PREFIX) {
+        let caller = by_key(app, token).await?.ok_or_else(invalid)?;
+        app.standings.keep(digest, caller, KEPT_SECONDS);
+        return Ok(caller);
+    }
     let now = app.db.now();
     let claims = app
         .keys
@@ -165,15 +195,43 @@ async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
     let standing = standing
         .filter(|standing| standing.epoch == claims.epoch)
         .ok_or_else(invalid)?;
+    let mut permissions = Permissions::of(standing.role);
+    if standing.impersonator_id.is_some() {
+        // What decides over the account itself stays with its owner.
+        permissions = permissions.and(Permissions::for_machines());
+    }
     let caller = Caller {
         owner: claims.sub,
-        permissions: Permissions::of(standing.role),
+        permissions,
         session: Some(claims.sid),
         impersonator: standing.impersonator_id,
     };
     let left = (claims.exp - now.timestamp()).try_into().unwrap_or(0);
     app.standings.keep(digest, caller, left);
     Ok(caller)
+}
+
+/// Whose key it is. When it was used is written down beside the request.
+async fn by_key(app: &App, secret: &str) -> Result<Option<Caller>, Problem> {
+    let now = app.db.now();
+    let standing = api_keys::standing(&mut app.conn().await?, secret, now).await?;
+    let Some(standing) = standing else {
+        return Ok(None);
+    };
+    if standing.is_unused_lately(now) {
+        let (db, id) = (app.db.clone(), standing.id);
+        tokio::spawn(async move {
+            let mut tx = db.begin().await?;
+            api_keys::touch(&mut tx, id, now).await?;
+            tx.commit().await
+        });
+    }
+    Ok(Some(Caller {
+        owner: standing.user_id,
+        permissions: standing.permissions(),
+        session: None,
+        impersonator: None,
+    }))
 }
 
 fn refusal(refused: Option<Refused>) -> Problem {

@@ -114,7 +114,7 @@ codes! {
         "The caller may not do this",
         "The account, or the key, does not have the permission that the operation takes.",
         "`detail` names the permission. Operators of a system without accounts send the `LYO_OPERATOR_TOKEN` of its API as a bearer token.";
-    SESSION_REQUIRED: "session_required", 403, Scope::Operations(&["logout", "change_password", "change_address", "delete_me"]),
+    SESSION_REQUIRED: "session_required", 403, Scope::Operations(&["logout", "change_password", "change_address", "delete_me", "create_key", "impersonate_user"]),
         "Only somebody who has signed in may do this",
         "The request came without a session: from this machine, with an operator token or with a key.",
         "Sign in with `POST /v1/login`.";
@@ -166,6 +166,14 @@ codes! {
         "The task has succeeded",
         "There is nothing to try again.",
         "Submit a new task to do the work once more.";
+    TOO_MANY_KEYS: "too_many_keys", 409, Scope::Operations(&["create_key"]),
+        "There are too many keys",
+        "One account has 50 keys at most.",
+        "Revoke one that is no longer used.";
+    NOT_OVER_THEM: "not_over_them", 409, Scope::Operations(&["suspend_user", "restore_user", "grant_role", "impersonate_user"]),
+        "Nobody may do this to themselves, or to somebody who may do more",
+        "The account is the caller's own, or has a permission that the caller does not have.",
+        "Ask another admin.";
     TOO_MANY_SCHEDULES: "too_many_schedules", 409, Scope::Operations(&["create_schedule"]),
         "There are too many schedules",
         "One owner has 100 schedules at most.",

@@ -20,6 +20,15 @@ use crate::{
     request::{REQUEST_ID, RequestContext, TRACEPARENT, check, text, wait},
 };
 
+/// What every answer tells a browser: it is what it says it is, stands in no frame of another site, is
+/// no part of another site's page, and its address, which may hold a token, is nobody else's business.
+const SAFEGUARDS: [(&str, &str); 4] = [
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-resource-policy", "same-origin"),
+];
+
 /// Puts the edge around the paths.
 pub(crate) fn wrap<E>(
     paths: E,
@@ -96,10 +105,9 @@ async fn answer<E: Endpoint>(
     if let Some(traceparent) = traceparent {
         headers.insert(TRACEPARENT, traceparent);
     }
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    for (name, value) in SAFEGUARDS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
     let seconds = started.elapsed().as_secs_f64();
     let status = response.status().as_str().to_owned();
     counter!("http_requests_total", "method" => method.clone(), "status" => status).increment(1);

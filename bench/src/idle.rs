@@ -95,7 +95,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         args.sockets,
         args.polls,
         args.seconds,
-        (begun.elapsed() - asked).as_secs_f64() * 1_000.0,
+        begun.elapsed().saturating_sub(asked).as_secs_f64() * 1_000.0,
         asked.as_secs_f64(),
     );
     println!(

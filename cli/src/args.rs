@@ -7,7 +7,7 @@ use platform::telemetry::{self, LogArgs};
 
 #[cfg(unix)]
 use crate::chaos;
-use crate::{course, dev, email, migrate, model, thumbnail, user};
+use crate::{audit, course, dev, email, migrate, model, thumbnail, user};
 use api::role::ApiArgs;
 use worker::role::WorkerArgs;
 
@@ -43,6 +43,9 @@ enum Command {
     /// Make accounts, give them roles, and print tokens for them.
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Look at the log of who did what.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Bring the database to this release.
     Migrate(migrate::MigrateArgs),
     /// Print the OpenAPI document of the API.
@@ -88,6 +91,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Chaos(args) => return chaos::run(&args).await,
         Command::Email(command) => email::run(&command)?,
         Command::Thumbnail(args) => return thumbnail::run(&args).await,
+        Command::Audit(command) => return audit::run(&command).await,
         Command::User(command) => user::run(command).await?,
         Command::Migrate(args) => migrate::run(&args).await?,
         Command::Openapi => println!("{}", api::spec()),

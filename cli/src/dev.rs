@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Args;
 use fleet::signal;
+use media::{Limits, Pool};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -53,7 +54,7 @@ pub(crate) async fn run(args: &DevArgs) -> anyhow::Result<ExitCode> {
         ),
     };
     let listener = bind(args.host, args.port).await?;
-    let mut system = Embedded::start(&args.system, listener).await?;
+    let mut system = Embedded::start(&args.system, Pool::new(Limits::default()), listener).await?;
     lock.announce(system.address)?;
     // Whoever started it may have stopped listening: that is no reason to stop serving.
     let _ = writeln!(

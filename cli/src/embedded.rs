@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 use api::{ApiConfig, App, Files, Operators, SigningKeys, check_address};
 use chrono::TimeDelta;
 use jobs::{Queue, bell::Bell, relay, store};
-use media::{Limits, Pool};
+use media::Pool;
 use models::{
     db::{Db, DbOptions},
     sessions::{self, Origin},
@@ -38,12 +38,16 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Migrates the database and starts every part. Unfinished work is continued, at once where the
+    /// Migrates the database and starts every part; `pictures` decodes images. Unfinished work is continued, at once where the
     /// database lies in the data folder: the caller must have that folder to itself.
     ///
     /// # Errors
     /// When the database cannot be reached or migrated, or the listener has no address.
-    pub async fn start(args: &SystemArgs, listener: TcpListener) -> anyhow::Result<Self> {
+    pub async fn start(
+        args: &SystemArgs,
+        pictures: Pool,
+        listener: TcpListener,
+    ) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
         // At once: what listens for nobody must not migrate a database first.
         check_address(address, args.identity.signing_keys.is_none())?;
@@ -62,7 +66,7 @@ impl Embedded {
         let keys = app.keys.clone();
         // Only this machine reaches its own address: without a token, whoever may run the system is
         // its author, and may operate it.
-        app.open = address.ip().is_loopback();
+        app.open = address.ip().is_loopback() && !args.identity.sign_in;
         app.operators = args.operator.operators(Operators::Everybody);
         app.sendgrid_key
             .clone_from(&args.webhooks.sendgrid_webhook_key);
@@ -74,7 +78,7 @@ impl Embedded {
             bell: bell.clone(),
             model,
             mailer: Mailer::new(args.email.config(&data)?)?,
-            pictures: Arc::new(Pool::new(Limits::default())),
+            pictures: Arc::new(pictures),
             storage: Some(storage),
             health,
         };

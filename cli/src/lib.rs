@@ -3,6 +3,7 @@
 //! It is a library too, so that tests run the very system that `lyo dev` runs.
 
 mod args;
+mod audit;
 #[cfg(unix)]
 mod chaos;
 mod client;

@@ -4,6 +4,7 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use anyhow::Context;
+use media::{Limits, Pool};
 use platform::config::Secret;
 use tokio::{net::TcpListener, time::sleep};
 use tracing::debug;
@@ -60,7 +61,7 @@ impl Server {
             Claim::Theirs(address) => (address, Kind::Neighbour),
             Claim::Ours(lock) => {
                 let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-                let system = Embedded::start(args, listener).await?;
+                let system = Embedded::start(args, Pool::new(Limits::default()), listener).await?;
                 lock.announce(system.address)?;
                 (system.address, Kind::Ours(Box::new(system), lock))
             }

@@ -1,7 +1,7 @@
 //! Processes that decode images, each killed when it hangs and replaced when it dies.
 
 use std::{
-    env, io,
+    env, fmt, io,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{Mutex, PoisonError},
@@ -38,6 +38,14 @@ pub struct Pool {
     program: Program,
     idle: Mutex<Vec<Process>>,
     places: Semaphore,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What runs in the processes.

@@ -83,6 +83,10 @@ id!(
     ScheduleId
 );
 id!(
+    /// The id of a key of a machine.
+    ApiKeyId
+);
+id!(
     /// The id of a session.
     SessionId
 );

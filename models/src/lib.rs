@@ -9,6 +9,8 @@ extern crate self as models;
 
 pub mod address;
 pub mod address_changes;
+pub mod api_keys;
+pub mod audit;
 pub mod blobs;
 pub mod brief;
 mod clock;

@@ -202,6 +202,19 @@ impl Permissions {
         Self(self.0 & other.0)
     }
 
+    /// Those that a machine may have, or somebody who acts as somebody else.
+    pub fn for_machines() -> Self {
+        let all = Permission::ALL.iter().copied();
+        all.filter(|permission| permission.is_for_machines())
+            .collect()
+    }
+
+    /// Those that are not in the other set.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// The set with one more.
     #[must_use]
     pub fn with(self, permission: Permission) -> Self {
@@ -238,11 +251,11 @@ mod tests {
             counts,
             [
                 ("guest", 6),
-                ("learner", 18),
-                ("author", 22),
-                ("moderator", 24),
-                ("operator", 31),
-                ("admin", 34)
+                ("learner", 19),
+                ("author", 25),
+                ("moderator", 27),
+                ("operator", 34),
+                ("admin", 37)
             ]
         );
     }

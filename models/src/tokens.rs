@@ -140,10 +140,15 @@ pub async fn revoke(tx: &mut Tx, owner: OwnerId, purpose: Purpose) -> Result<()>
 
 /// What is kept of a secret that was drawn at random: its SHA-256, in hexadecimal.
 pub(crate) fn digest(token: &str) -> String {
+    hexadecimal(&Sha256::digest(token.as_bytes()))
+}
+
+/// Bytes as they are written down.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    Sha256::digest(token.as_bytes())
+    bytes
         .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
+        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
             // Writing to a string cannot fail.
             let _ = write!(text, "{byte:02x}");
             text

@@ -12,13 +12,18 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use lyo::{config::SystemArgs, embedded::Embedded};
+use media::{Limits, Pool};
 use models::testing::TestDb;
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::{fleet::Fleet, sse::Events, ws::Socket};
+use crate::{
+    fleet::{Fleet, program},
+    sse::Events,
+    ws::Socket,
+};
 
 /// How long a story waits for anything before it fails.
 pub const PATIENCE: Duration = Duration::from_mins(4);
@@ -192,7 +197,9 @@ fn args(data: &Path, database: &str) -> anyhow::Result<SystemArgs> {
 }
 
 async fn embedded(args: &SystemArgs) -> anyhow::Result<Embedded> {
-    Embedded::start(args, TcpListener::bind("127.0.0.1:0").await?).await
+    // This program is a test, which does not know what to do as the child of another.
+    let pictures = Pool::of_program(Limits::default(), program("lyo")?);
+    Embedded::start(args, pictures, TcpListener::bind("127.0.0.1:0").await?).await
 }
 
 /// A client of one or more servers, which asks one after the other.

@@ -107,36 +107,9 @@ async fn somebody_registers_writes_a_course_and_leaves_no_trace_in_the_logs() ->
         refresh: String::new(),
     };
 
-    let account = json!({"address": ADDRESS, "name": "Canary", "password": PASSWORD});
-    let asked = reader.http.post("/v1/register", &account).await?;
-    assert_eq!(asked.status, StatusCode::ACCEPTED, "{asked:?}");
-    let mail = sink.mail(&[ADDRESS, "/verify-email?token="]).await?;
-    let link = token(&mail, "/verify-email?token=")?;
-    let verified = reader
-        .http
-        .post("/v1/verify", &json!({"token": link}))
-        .await?;
-    assert_eq!(verified.body["outcome"], "registered", "{}", verified.body);
-    let login = json!({"address": ADDRESS, "password": PASSWORD});
-    reader.take("/v1/login", &login).await?;
+    let link = registers(&mut reader, &sink).await?;
     let first = (reader.access.clone(), reader.refresh.clone());
-
-    let brief = json!({"topic": "Tide pools", "lessons": 1, "seed": 7});
-    let accepted = reader
-        .ask(Method::POST, "/v1/courses", Some(&brief))
-        .await?;
-    assert_eq!(accepted.status, StatusCode::ACCEPTED, "{accepted:?}");
-    let task = reader.ended(&accepted.text("id")?).await?;
-    assert_eq!(task["state"], "succeeded", "{task}");
-    let course = accepted.body["links"]["subject"]
-        .as_str()
-        .ok_or("no subject")?;
-    assert_eq!(
-        reader.http.get(course).await?.status,
-        StatusCode::UNAUTHORIZED
-    );
-    let course = reader.ask(Method::GET, course, None).await?;
-    assert_eq!(course.body["status"], "draft", "{}", course.body);
+    writes_a_course(&reader).await?;
 
     let refresh = json!({"refresh_token": reader.refresh});
     reader.take("/v1/refresh", &refresh).await?;
@@ -162,6 +135,44 @@ async fn somebody_registers_writes_a_course_and_leaves_no_trace_in_the_logs() ->
     println!("log lines without a canary: {lines}");
     assert!(lines > 100, "the processes have logged");
     database.close().await
+}
+
+/// Registers, follows the link of the mail and signs in; answers what the link proves it with.
+async fn registers(reader: &mut Reader, sink: &Sink) -> TestResult<String> {
+    let account = json!({"address": ADDRESS, "name": "Canary", "password": PASSWORD});
+    let asked = reader.http.post("/v1/register", &account).await?;
+    assert_eq!(asked.status, StatusCode::ACCEPTED, "{asked:?}");
+    let mail = sink.mail(&[ADDRESS, "/verify-email?token="]).await?;
+    let link = token(&mail, "/verify-email?token=")?;
+    let verified = reader
+        .http
+        .post("/v1/verify", &json!({"token": link}))
+        .await?;
+    assert_eq!(verified.body["outcome"], "registered", "{}", verified.body);
+    let login = json!({"address": ADDRESS, "password": PASSWORD});
+    reader.take("/v1/login", &login).await?;
+    Ok(link)
+}
+
+/// Asks for a course, watches it end, and reads it; nobody else can.
+async fn writes_a_course(reader: &Reader) -> TestResult {
+    let brief = json!({"topic": "Tide pools", "lessons": 1, "seed": 7});
+    let accepted = reader
+        .ask(Method::POST, "/v1/courses", Some(&brief))
+        .await?;
+    assert_eq!(accepted.status, StatusCode::ACCEPTED, "{accepted:?}");
+    let task = reader.ended(&accepted.text("id")?).await?;
+    assert_eq!(task["state"], "succeeded", "{task}");
+    let course = accepted.body["links"]["subject"]
+        .as_str()
+        .ok_or("no subject")?;
+    assert_eq!(
+        reader.http.get(course).await?.status,
+        StatusCode::UNAUTHORIZED
+    );
+    let course = reader.ask(Method::GET, course, None).await?;
+    assert_eq!(course.body["status"], "draft", "{}", course.body);
+    Ok(())
 }
 
 /// Looks for secrets in every log; answers how many lines there were.

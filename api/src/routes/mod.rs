@@ -46,7 +46,10 @@ pub(crate) type Api = (
         accounts::sessions::Sessions,
         accounts::passwords::Passwords,
         accounts::me::Me,
+        accounts::keys::ApiKeys,
         accounts::signing_keys::SigningKeys,
+        admin::users::Users,
+        admin::audit::Audit,
     ),
     (
         files::Files,
@@ -88,7 +91,10 @@ pub(crate) const API: Api = (
         accounts::sessions::Sessions,
         accounts::passwords::Passwords,
         accounts::me::Me,
+        accounts::keys::ApiKeys,
         accounts::signing_keys::SigningKeys,
+        admin::users::Users,
+        admin::audit::Audit,
     ),
     (
         files::Files,

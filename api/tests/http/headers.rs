@@ -17,6 +17,9 @@ on_both! {
         assert_eq!(odd.header("x-request-id").len(), 36);
         assert_eq!(long.header("x-request-id").len(), 36);
         assert_eq!(sane.header("x-content-type-options"), "nosniff");
+        assert_eq!(sane.header("x-frame-options"), "DENY");
+        assert_eq!(sane.header("referrer-policy"), "no-referrer");
+        assert_eq!(sane.header("cross-origin-resource-policy"), "same-origin");
         Ok(())
     }
 

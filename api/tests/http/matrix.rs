@@ -1,13 +1,14 @@
 //! The access matrix: every operation of the specification, asked by everybody who might.
 //!
-//! An operation without a row in `rows` fails the test, so a new one states what it answers.
+//! An operation without a row in `matrix_rows` fails the test, so a new one states what it answers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use api::spec;
 use models::{
-    Db, OwnerId,
+    Db, OwnerId, api_keys,
     roles::{Permission, Permissions, Role},
+    sql,
     testing::{TestDb, TestResult},
     users,
 };
@@ -17,196 +18,14 @@ use serde_json::{Value, json};
 use crate::{
     files::{FORM, Stored, bring, form},
     harness::{Answer, Api},
+    matrix_rows::{Row, rows},
     people::{closed, token, user},
     provoke::JSON,
     uploads::{PIECE, TUS},
 };
 
 /// An id that nothing has.
-const NOBODY: &str = "01990000-0000-7000-8000-000000000000";
-
-/// What an operation is asked, and what those who may are answered.
-struct Row {
-    body: Option<Value>,
-    /// What somebody with the permission is answered who owns what the path names.
-    allowed: u16,
-    /// Whether the path names a row that belongs to somebody.
-    owned: bool,
-}
-
-fn row(allowed: u16) -> Row {
-    Row {
-        body: None,
-        allowed,
-        owned: false,
-    }
-}
-
-fn owned(allowed: u16) -> Row {
-    Row {
-        owned: true,
-        ..row(allowed)
-    }
-}
-
-fn with(allowed: u16, body: Value) -> Row {
-    Row {
-        body: Some(body),
-        ..row(allowed)
-    }
-}
-
-fn rows() -> BTreeMap<&'static str, Row> {
-    let (work, operators) = (rows_of_work(), rows_of_operators());
-    let all = work.into_iter().chain(operators).chain(rows_of_files());
-    all.chain(rows_of_accounts()).collect()
-}
-
-fn rows_of_work() -> Vec<(&'static str, Row)> {
-    let noop = json!({"kind": "noop", "payload": {"n": 1}});
-    let schedule = json!({"name": "Daily", "cron": "@daily", "kind": "noop", "payload": {"n": 1}});
-    vec![
-        ("submit_task", with(202, noop.clone())),
-        ("submit_tasks", with(200, json!({"items": [noop]}))),
-        ("list_tasks", row(200)),
-        ("get_task", owned(200)),
-        ("delete_task", owned(204)),
-        ("list_attempts", owned(200)),
-        ("cancel_task", owned(200)),
-        ("retry_task", owned(202)),
-        ("stream_events", owned(200)),
-        ("create_course", with(202, json!({"topic": "Tide pools"}))),
-        ("list_courses", row(200)),
-        ("get_course", owned(200)),
-        ("delete_course", owned(204)),
-        // It is there and not finished: whoever does not own it does not learn as much.
-        ("export_course", owned(409)),
-        ("get_lesson", owned(404)),
-        ("create_schedule", with(201, schedule.clone())),
-        ("list_schedules", row(200)),
-        ("get_schedule", owned(200)),
-        (
-            "update_schedule",
-            Row {
-                body: Some(schedule),
-                ..owned(200)
-            },
-        ),
-        ("delete_schedule", owned(204)),
-    ]
-}
-
-fn rows_of_files() -> Vec<(&'static str, Row)> {
-    vec![
-        ("create_file", row(201)),
-        ("list_files", row(200)),
-        ("get_file", owned(200)),
-        ("delete_file", owned(204)),
-        ("get_file_content", owned(200)),
-        ("get_file_variant", owned(404)),
-        (
-            "create_file_link",
-            Row {
-                body: Some(json!({})),
-                ..owned(200)
-            },
-        ),
-        // A text, of which there is no thumbnail.
-        (
-            "create_thumbnails",
-            Row {
-                body: Some(json!({"presets": ["card"]})),
-                ..owned(422)
-            },
-        ),
-        ("get_signed_file", row(404)),
-        ("describe_uploads", row(204)),
-        ("create_upload", row(201)),
-        ("get_upload", owned(200)),
-        ("append_upload", owned(204)),
-        ("delete_upload", owned(204)),
-        // The files of this test lie in a folder, and folders sign nothing.
-        (
-            "create_presigned_upload",
-            with(409, json!({"name": "a.txt", "size_bytes": 5})),
-        ),
-        ("complete_upload", owned(409)),
-    ]
-}
-
-fn rows_of_operators() -> Vec<(&'static str, Row)> {
-    let letter = json!({"template": "welcome", "variables": {"name": "Ada"}, "to": "a@b.example"});
-    let select = json!({"kind": "noop", "dry_run": true});
-    vec![
-        ("list_queues", row(200)),
-        ("update_queue", with(200, json!({"mode": "open"}))),
-        ("list_all_tasks", row(200)),
-        ("cancel_tasks", with(200, select.clone())),
-        ("retry_tasks", with(200, select)),
-        ("list_workers", row(200)),
-        ("read_metrics", row(200)),
-        ("send_email", with(202, letter)),
-        ("list_emails", row(200)),
-        ("get_email", owned(200)),
-        ("list_email_templates", row(200)),
-        ("preview_email_template", row(200)),
-        ("get_contact", row(200)),
-        ("update_contact", with(200, json!({"address": null}))),
-        ("show_unsubscribe", row(404)),
-        ("unsubscribe", row(404)),
-        ("receive_sendgrid_events", with(403, json!([]))),
-        ("check_liveness", row(200)),
-        ("check_readiness", row(200)),
-        ("explain_problem", row(200)),
-    ]
-}
-
-fn rows_of_accounts() -> Vec<(&'static str, Row)> {
-    let nobody = NOBODY;
-    let newcomer = json!({"address": "new@example.com", "name": "New",
-        "password": "plankton wedding copper 47"});
-    let wrong = json!({"address": "{unique}@example.com", "password": "nonsense"});
-    vec![
-        ("register", with(202, newcomer)),
-        ("verify", with(404, json!({"token": nobody}))),
-        ("login", with(401, wrong)),
-        ("refresh", with(401, json!({"refresh_token": nobody}))),
-        ("logout", row(204)),
-        ("list_sessions", row(200)),
-        ("end_session", owned(204)),
-        ("end_sessions", row(204)),
-        // These ask for the password again, and nobody here has one.
-        (
-            "change_password",
-            with(401, json!({"old": "x", "new": "gravel tiger umbrella 92"})),
-        ),
-        (
-            "change_address",
-            with(401, json!({"address": "b@example.com", "password": "x"})),
-        ),
-        ("delete_me", with(401, json!({"password": "x"}))),
-        (
-            "forgot_password",
-            with(202, json!({"address": "{unique}@example.com"})),
-        ),
-        (
-            "reset_password",
-            with(
-                404,
-                json!({"token": nobody, "password": "gravel tiger umbrella 92"}),
-            ),
-        ),
-        ("get_me", row(200)),
-        (
-            "update_me",
-            with(
-                200,
-                json!({"name": "Ada", "preferences": {"public": false}}),
-            ),
-        ),
-        ("get_signing_keys", row(200)),
-    ]
-}
+pub(crate) const NOBODY: &str = "01990000-0000-7000-8000-000000000000";
 
 /// An operation as the specification has it.
 struct Operation {
@@ -280,16 +99,16 @@ async fn place(api: &Api, owner: OwnerId, operation: &Operation) -> TestResult<S
             .await?
             .word("/id")
     } else if path.starts_with("/v1/uploads/{id}") {
-        let headers = [TUS, ("upload-length", "5"), ("authorization", by.as_str())];
-        let begun = api
-            .send(Method::POST, "/v1/uploads", &headers, Body::empty())
-            .await?;
-        assert_eq!(begun.status, 201, "{}", begun.text);
-        let path = begun.header("location").to_owned();
-        path.rsplit('/').next().unwrap_or_default().to_owned()
+        upload(api, &by).await?
     } else if path.starts_with("/v1/sessions/{id}") {
         let mine = api.by(&by, Method::GET, "/v1/sessions", None).await?;
         mine.word("/items/0/id")
+    } else if path.starts_with("/v1/keys/{id}") {
+        let body = json!({"name": "ci", "scopes": ["tasks.read"]});
+        make("/v1/keys", body).await?.word("/about/id")
+    } else if path.starts_with("/v1/admin/users/{id}") {
+        let name = uuid::Uuid::now_v7().simple().to_string();
+        user(&api.app.db, &name, Role::Learner).await?.to_string()
     } else {
         String::new()
     };
@@ -300,6 +119,17 @@ async fn place(api: &Api, owner: OwnerId, operation: &Operation) -> TestResult<S
         .replace("{queue}", "default")
         .replace("{template}", "welcome")
         .replace("{code}", "not-found"))
+}
+
+/// An upload of which nothing has arrived.
+async fn upload(api: &Api, by: &str) -> TestResult<String> {
+    let headers = [TUS, ("upload-length", "5"), ("authorization", by)];
+    let begun = api
+        .send(Method::POST, "/v1/uploads", &headers, Body::empty())
+        .await?;
+    assert_eq!(begun.status, 201, "{}", begun.text);
+    let id = begun.header("location").rsplit('/').next();
+    Ok(id.unwrap_or_default().to_owned())
 }
 
 /// A mail of an owner, who may not send any by themselves.
@@ -362,6 +192,25 @@ async fn ask(
     Ok(answer.status.as_u16())
 }
 
+/// A key of an admin with any scope but this.
+async fn key(api: &Api, owner: OwnerId, permission: Permission) -> TestResult<String> {
+    let mut scopes = Permission::ALL.iter().copied();
+    let other = scopes.find(|scope| scope.is_for_machines() && *scope != permission);
+    let scope = [other.ok_or("there are others")?];
+    let (mut tx, now) = (api.app.db.begin().await?, api.app.db.now());
+    let (key, secret) = api_keys::create(&mut tx, owner, "matrix", &scope, None, now).await?;
+    // Whoever has too many gets no more.
+    sql!(
+        tx,
+        execute,
+        "delete from api_keys where user_id = $1 and id <> $2",
+        owner,
+        key.id
+    )?;
+    tx.commit().await?;
+    Ok(format!("Bearer {secret}"))
+}
+
 /// Those who ask.
 struct People {
     owner: OwnerId,
@@ -409,6 +258,13 @@ impl People {
                 row.allowed,
             ),
         ];
+        if let Some(permission) = permission {
+            cells.push((
+                "a key without the scope",
+                Some(key(api, self.owner, permission).await?),
+                403,
+            ));
+        }
         for (role, person) in &self.roles {
             let may = permission.is_none_or(|one| Permissions::of(*role).has(one));
             let expected = match (may, row.owned) {

@@ -12,6 +12,7 @@ use futures_util::stream;
 use jobs::{bell::Bell, store::schedules::SCHEDULES_MAX};
 use models::{
     OwnerId, SessionId,
+    api_keys::KEYS_MAX,
     roles::Role,
     testing::{TestDb, TestResult},
     tokens::Purpose,
@@ -23,7 +24,7 @@ use serde_json::json;
 
 use crate::{
     harness::{Answer, Api},
-    people::{PASSWORD, closed, link, user, with_password},
+    people::{PASSWORD, closed, link, token, user, with_password},
     provoke_files::provoke_by_files,
 };
 
@@ -114,6 +115,8 @@ pub(crate) async fn provoke(api: &Api, code: &str) -> TestResult<Answer> {
         | "refresh_token_invalid"
         | "account_suspended"
         | "address_taken"
+        | "too_many_keys"
+        | "not_over_them"
         | "rate_limited" => provoke_by_account(api, code, id).await,
         _ => provoke_by_state(api, code, id).await,
     }
@@ -156,6 +159,7 @@ async fn provoke_by_account(api: &Api, code: &str, id: (&str, &str)) -> TestResu
             user(db, "bob", Role::Author).await?;
             api.post_with("/v1/verify", &body, &[id]).await
         }
+        "too_many_keys" | "not_over_them" => provoke_by_staff(&closed, code, id).await,
         "rate_limited" => {
             for _ in 0..20 {
                 closed.post("/v1/login", &login).await?;
@@ -164,6 +168,23 @@ async fn provoke_by_account(api: &Api, code: &str, id: (&str, &str)) -> TestResu
         }
         _ => api.post_with("/v1/login", &login, &[id]).await,
     }
+}
+
+/// The problems of those who look after accounts and keys.
+async fn provoke_by_staff(api: &Api, code: &str, id: (&str, &str)) -> TestResult<Answer> {
+    let root = user(&api.app.db, code, Role::Admin).await?;
+    let by = token(api, root).await?;
+    let headers = [id, ("authorization", by.as_str())];
+    if code == "not_over_them" {
+        let path = format!("/v1/admin/users/{root}/suspend");
+        return api.send(Method::POST, &path, &headers, Body::empty()).await;
+    }
+    let key = json!({"name": "ci", "scopes": ["tasks.read"]});
+    for _ in 0..KEYS_MAX {
+        let made = api.post_with("/v1/keys", &key, &headers).await?;
+        assert_eq!(made.status, 201, "{}", made.text);
+    }
+    api.post_with("/v1/keys", &key, &headers).await
 }
 
 /// The problems of mail.
@@ -202,32 +223,6 @@ async fn provoke_by_state(api: &Api, code: &str, id: (&str, &str)) -> TestResult
                 .word("/links/subject");
             api.get_with(&format!("{path}/export"), &[id]).await
         }
-        "precondition_required" => {
-            let schedule = json!({"name": "Nightly", "cron": "30 2 * * *",
-                "kind": "noop", "payload": {"n": 1}});
-            let made = api.post("/v1/schedules", &schedule).await?;
-            let body = Body::from_string(schedule.to_string());
-            let path = made.header("location").to_owned();
-            api.send(Method::PUT, &path, &[JSON, id], body).await
-        }
-        "precondition_failed" => {
-            let path = api
-                .post("/v1/courses", &brief)
-                .await?
-                .word("/links/subject");
-            let headers = [id, ("if-match", "\"7\"")];
-            api.send(Method::DELETE, &path, &headers, Body::empty())
-                .await
-        }
-        "too_many_schedules" => {
-            let schedule = json!({
-                "name": "Daily", "cron": "@daily", "kind": "noop", "payload": {"n": 1}});
-            for _ in 0..SCHEDULES_MAX {
-                let made = api.post("/v1/schedules", &schedule).await?;
-                assert_eq!(made.status, 201, "{}", made.text);
-            }
-            api.post_with("/v1/schedules", &schedule, &[id]).await
-        }
         "task_live" => {
             let path = format!("/v1/tasks/{}", api.noop(1).await?);
             api.send(Method::DELETE, &path, &[id], Body::empty()).await
@@ -253,6 +248,39 @@ async fn provoke_by_state(api: &Api, code: &str, id: (&str, &str)) -> TestResult
             refused
         }
         "database_unavailable" => away(id).await,
+        _ => provoke_by_version(api, code, id).await,
+    }
+}
+
+/// The problems of edits, and of too much of one thing.
+async fn provoke_by_version(api: &Api, code: &str, id: (&str, &str)) -> TestResult<Answer> {
+    let brief = json!({"topic": "Tide pools"});
+    match code {
+        "precondition_required" => {
+            let schedule = json!({"name": "Nightly", "cron": "@daily",
+                "kind": "noop", "payload": {"n": 1}});
+            let body = Body::from_string(schedule.to_string());
+            let path = "/v1/schedules/01990000-0000-7000-8000-000000000000";
+            api.send(Method::PUT, path, &[JSON, id], body).await
+        }
+        "precondition_failed" => {
+            let path = api
+                .post("/v1/courses", &brief)
+                .await?
+                .word("/links/subject");
+            let headers = [id, ("if-match", "\"7\"")];
+            api.send(Method::DELETE, &path, &headers, Body::empty())
+                .await
+        }
+        "too_many_schedules" => {
+            let schedule = json!({
+                "name": "Daily", "cron": "@daily", "kind": "noop", "payload": {"n": 1}});
+            for _ in 0..SCHEDULES_MAX {
+                let made = api.post("/v1/schedules", &schedule).await?;
+                assert_eq!(made.status, 201, "{}", made.text);
+            }
+            api.post_with("/v1/schedules", &schedule, &[id]).await
+        }
         _ => provoke_by_files(api, code, id).await,
     }
 }

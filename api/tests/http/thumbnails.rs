@@ -4,7 +4,7 @@ use models::{
     blobs,
     file_variants::{self, Format, Variant},
     on_both,
-    testing::{TestDb, TestResult},
+    testing::TestResult,
 };
 use serde_json::{Value, json};
 

@@ -82,7 +82,7 @@ on_both! {
 
         assert_eq!(task.state, State::Succeeded, "{:?}", task.error);
         assert!(task.warnings.iter().any(|warning| warning.contains("Lesson 2")), "{:?}", task.warnings);
-        assert_eq!(model.asked()["lesson/2"], 4, "it is asked as often as a small model is");
+        assert_eq!(model.asked()["lesson/2"], 8, "it is asked as often as a small model is");
         let mut conn = test.db.conn().await?;
         let course = courses::get_any(&mut conn, course).await?;
         assert_eq!(course.status, Status::Draft);

@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use jobs::store::{self, bulk, bulk::Selection};
 use models::{
-    Error, OwnerId, address_changes, contacts, credentials,
+    Error, OwnerId, address_changes,
+    audit::{self, Action},
+    contacts, credentials,
     sessions::{self, End},
     templates::Template,
     users::{self, Preferences, User},
@@ -15,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     registrations::CheckMail,
-    sessions::wrong,
+    sessions::{deed, wrong},
     words::{self, Password},
 };
 use crate::{
@@ -25,6 +27,7 @@ use crate::{
     json::Json,
     letters::{self, Reader},
     limits::{BULK_MAX, LOGINS},
+    place::Place,
     problem::Problem,
     request::RequestContext,
     routes::Tag,
@@ -114,6 +117,8 @@ impl Me {
         &self,
         app: Data<&App>,
         May(caller): May<{ Permission::DeleteAccount as u8 }>,
+        place: Place,
+        context: RequestContext,
         body: Body<Farewell>,
     ) -> Result<Deleted, Problem> {
         caller.session()?;
@@ -126,6 +131,8 @@ impl Me {
         cancel_all(&app, user.id).await?;
         let mut tx = app.begin().await?;
         users::delete(&mut tx, user.id).await?;
+        let deed = deed(user.id, Action::Deleted, &place, &context);
+        audit::append(&mut tx, &deed, now).await?;
         tx.commit().await?;
         Ok(Deleted::Done)
     }

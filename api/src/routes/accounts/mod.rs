@@ -1,5 +1,6 @@
 //! Accounts: how they begin, how somebody signs in, and what people decide about their own.
 
+pub(crate) mod keys;
 pub(crate) mod me;
 pub(crate) mod passwords;
 pub(crate) mod registrations;

@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use jobs::Task;
 use models::{
-    Tx, credentials,
+    Tx,
+    audit::{self, Action},
+    credentials,
     sessions::{self, End},
     templates::Template,
     tokens::{self, Purpose},
@@ -16,7 +18,7 @@ use serde::Deserialize;
 
 use super::{
     registrations::{CheckMail, unknown_link},
-    sessions::wrong,
+    sessions::{deed, wrong},
     words::{self, Password, Token},
 };
 use crate::{
@@ -159,7 +161,15 @@ async fn replace(
     tokens::revoke(tx, user.id, Purpose::Reset).await?;
     sessions::end_all(tx, user.id, End::Password, now).await?;
     users::renew(tx, user.id, now).await?;
-    letters::notice(tx, user.into(), Event::PasswordChanged, place, context, now).await
+    let event = Event::PasswordChanged;
+    let task = letters::notice(tx, user.into(), event, place, context, now).await?;
+    audit::append(
+        tx,
+        &deed(user.id, Action::PasswordChanged, place, context),
+        now,
+    )
+    .await?;
+    Ok(task)
 }
 
 async fn send_reset(

@@ -6,6 +6,7 @@
 use models::{
     OwnerId,
     address_changes::{self, Confirmed},
+    audit::{self, Action},
     contacts,
     registrations::{self, MAILS_MAX, Registration},
     templates::Template,
@@ -17,7 +18,10 @@ use poem_openapi::{ApiResponse, OpenApi};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::words::{self, Password, Token};
+use super::{
+    sessions::deed,
+    words::{self, Password, Token},
+};
 use crate::{
     app::App,
     body::Body,
@@ -101,6 +105,8 @@ impl Registrations {
         if let Some(user) = registrations::redeem(&mut tx, proof.owner_id, now).await? {
             let welcome = Template::Welcome;
             let task = letters::link(&mut tx, welcome, (&user).into(), &context, now).await?;
+            let deed = deed(user.id, Action::Registered, &place, &context);
+            audit::append(&mut tx, &deed, now).await?;
             tx.commit().await?;
             app.bell.tell(&task, now);
             return Ok(Verified::of("registered", Some(&user)));
@@ -119,6 +125,8 @@ impl Registrations {
                 let reader = Reader::from(&before);
                 let event = Event::AddressChanged;
                 let task = letters::notice(&mut tx, reader, event, &place, &context, now).await?;
+                let deed = deed(user.id, Action::AddressChanged, &place, &context);
+                audit::append(&mut tx, &deed, now).await?;
                 tx.commit().await?;
                 app.bell.tell(&task, now);
                 Ok(Verified::of("moved", Some(&user)))

@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use models::{
+    OwnerId,
+    audit::{self, Action, Deed},
     credentials,
     sessions::{self, End, Refreshed, Session},
     users::{self, User},
@@ -47,6 +49,7 @@ impl Sessions {
         app: Data<&App>,
         _public: Public,
         place: Place,
+        context: RequestContext,
         body: Body<Login>,
     ) -> Result<SignedIn, Problem> {
         let address = words::parse(&body.value.address)?;
@@ -56,7 +59,9 @@ impl Sessions {
         let known = credentials::find_by_address(&mut app.conn().await?, &address).await?;
         let (user, hash) = known.map_or((None, None), |known| (Some(known.user), known.hash));
         let right = app.passwords.verify(password, hash.clone()).await?;
-        let user = user.filter(|_| right).ok_or_else(wrong)?;
+        let Some(user) = user.filter(|_| right) else {
+            return Err(failed(&app, &place, &context).await?);
+        };
         if user.suspended_at.is_some() {
             let code = &codes::ACCOUNT_SUSPENDED;
             return Err(Problem::new(code, code.meaning));
@@ -72,6 +77,8 @@ impl Sessions {
         }
         let session = sessions::create(&mut tx, user.id, &place.origin(), now).await?;
         let refresh = sessions::issue(&mut tx, session.id, now).await?;
+        let deed = deed(user.id, Action::LoggedIn, &place, &context);
+        audit::append(&mut tx, &deed, now).await?;
         tx.commit().await?;
         Ok(SignedIn::of(&app, &user, &session, refresh, now))
     }
@@ -101,6 +108,8 @@ impl Sessions {
                 let user = users::get(&mut tx, session.user_id).await?;
                 let (reader, event) = ((&user).into(), Event::TokenReused);
                 let task = letters::notice(&mut tx, reader, event, &place, &context, now).await?;
+                let deed = deed(user.id, Action::TokenReused, &place, &context);
+                audit::append(&mut tx, &deed, now).await?;
                 tx.commit().await?;
                 app.standings.clear();
                 app.bell.tell(&task, now);
@@ -123,10 +132,14 @@ impl Sessions {
         &self,
         app: Data<&App>,
         May(caller): May<{ Permission::EndSessions as u8 }>,
+        place: Place,
+        context: RequestContext,
     ) -> Result<Ended, Problem> {
         let session = caller.session()?;
         let (mut tx, now) = (app.begin().await?, app.db.now());
         sessions::end(&mut tx, caller.owner, session, End::Logout, now).await?;
+        let deed = deed(caller.owner, Action::LoggedOut, &place, &context);
+        audit::append(&mut tx, &deed, now).await?;
         tx.commit().await?;
         app.standings.clear();
         Ok(Ended::Done)
@@ -190,6 +203,34 @@ impl Sessions {
         app.standings.clear();
         Ok(Ended::Done)
     }
+}
+
+/// What an account did, as it is written down.
+pub(super) fn deed(user: OwnerId, action: Action, place: &Place, context: &RequestContext) -> Deed {
+    Deed {
+        actor: Some(user),
+        impersonator: None,
+        action,
+        subject: format!("users/{user}"),
+        place: place.address.clone(),
+        request_id: Some(context.request_id.clone()),
+    }
+}
+
+/// Writes a login down that failed, whether there is such an account or not: the same work for both.
+async fn failed(app: &App, place: &Place, context: &RequestContext) -> Result<Problem, Problem> {
+    let (mut tx, now) = (app.begin().await?, app.db.now());
+    let deed = Deed {
+        actor: None,
+        impersonator: None,
+        action: Action::LoginFailed,
+        subject: String::new(),
+        place: place.address.clone(),
+        request_id: Some(context.request_id.clone()),
+    };
+    audit::append(&mut tx, &deed, now).await?;
+    tx.commit().await?;
+    Ok(wrong())
 }
 
 /// One answer for an address that nobody has and a password that is not the right one.

@@ -11,6 +11,7 @@ use jobs::{
     },
 };
 use metrics::gauge;
+use models::audit::{self, Action};
 use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi, param::Path};
 use schemars::JsonSchema;
@@ -21,7 +22,9 @@ use crate::{
     body::Body,
     caller::{May, Permission},
     json::Json,
+    place::Place,
     problem::Problem,
+    request::RequestContext,
     routes::Tag,
 };
 
@@ -60,7 +63,9 @@ impl Queues {
     async fn update_queue(
         &self,
         app: Data<&App>,
-        _may: May<{ Permission::SteerQueues as u8 }>,
+        May(caller): May<{ Permission::SteerQueues as u8 }>,
+        place: Place,
+        context: RequestContext,
         /// The name of the queue.
         queue: Path<String>,
         body: Body<QueueUpdate>,
@@ -74,7 +79,11 @@ impl Queues {
             paused_until: body.value.paused_until,
         };
         let mut tx = app.begin().await?;
-        queues::update(&mut tx, control, app.db.now()).await?;
+        let now = app.db.now();
+        queues::update(&mut tx, control, now).await?;
+        let subject = format!("queues/{queue}");
+        let deed = caller.deed(Action::QueueSteered, subject, &place, &context);
+        audit::append(&mut tx, &deed, now).await?;
         tx.commit().await?;
         app.bell.nudge();
         let view = views(&app)

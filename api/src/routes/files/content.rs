@@ -103,6 +103,10 @@ impl Contents {
         method = "get",
         operation_id = "get_signed_file"
     )]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each part of the link is a parameter"
+    )]
     async fn get_signed_file(
         &self,
         app: Data<&App>,

@@ -292,10 +292,7 @@ mod tests {
     };
 
     use jobs::bell::Bell;
-    use models::{
-        id::OwnerId,
-        testing::{TestDb, TestResult},
-    };
+    use models::testing::{TestDb, TestResult};
     use platform::health::Health;
 
     use super::*;

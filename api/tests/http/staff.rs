@@ -1,0 +1,100 @@
+//! Keys of machines, and those who look after the accounts of others.
+
+use models::{Db, audit, audit::Verdict, on_both, roles::Role, testing::TestResult};
+use poem::http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    harness::{Answer, Api},
+    people::{closed, token, user},
+};
+
+async fn make_key(api: &Api, by: &str, scopes: Value) -> TestResult<Answer> {
+    let body = json!({"name": "ci", "scopes": scopes});
+    api.by(by, Method::POST, "/v1/keys", Some(&body)).await
+}
+
+on_both! {
+    async fn a_key_opens_what_its_scopes_name_until_it_is_revoked(db: &Db) -> TestResult {
+        let api = closed(db);
+        let ada = user(db, "ada", Role::Author).await?;
+        let by = token(&api, ada).await?;
+
+        let made = make_key(&api, &by, json!(["tasks.read"])).await?;
+        assert_eq!(made.status, 201, "{}", made.text);
+        let key = format!("Bearer {}", made.word("/key"));
+        let ask = async |method, path: &str| api.by(&key, method, path, None).await;
+        let listed = api.by(&by, Method::GET, "/v1/keys", None).await?;
+
+        assert_eq!(ask(Method::GET, "/v1/tasks").await?.status, 200);
+        assert_eq!(ask(Method::GET, "/v1/courses").await?.problem(),
+            (403, "permission_missing".to_owned()));
+        assert_eq!(ask(Method::GET, "/v1/keys").await?.problem().0, 403);
+        assert!(!listed.text.contains(&made.word("/key")), "it is shown once");
+        assert_eq!(listed.word("/items/0/prefix"), made.word("/about/prefix"));
+        let person = make_key(&api, &by, json!(["keys.write"])).await?;
+        assert_eq!(person.word("/errors/0/pointer"), "/scopes/0");
+        let path = format!("/v1/keys/{}", made.word("/about/id"));
+        let other = token(&api, user(db, "eve", Role::Admin).await?).await?;
+        assert_eq!(api.by(&other, Method::DELETE, &path, None).await?.problem().0, 404);
+        assert_eq!(api.by(&by, Method::DELETE, &path, None).await?.status, 204);
+        assert_eq!(ask(Method::GET, "/v1/tasks").await?.problem(), (401, "token_invalid".to_owned()));
+        Ok(())
+    }
+
+    async fn accounts_are_found_suspended_restored_and_promoted(db: &Db) -> TestResult {
+        let api = closed(db);
+        let (ada, root) = (user(db, "ada", Role::Author).await?, user(db, "root", Role::Admin).await?);
+        let moderator = user(db, "mod", Role::Moderator).await?;
+        let (victim, by) = (token(&api, ada).await?, token(&api, root).await?);
+        let one = format!("/v1/admin/users/{ada}");
+        let post = async |by: &str, path: String| api.by(by, Method::POST, &path, None).await;
+
+        let found = api.by(&by, Method::GET, "/v1/admin/users?text=ADA&role=author", None).await?;
+        let guard = token(&api, moderator).await?;
+        let suspended = post(&guard, format!("{one}/suspend")).await?;
+        let refused = api.by(&victim, Method::GET, "/v1/users/me", None).await?;
+        let restored = post(&guard, format!("{one}/restore")).await?;
+        let grant = json!({"role": "moderator"});
+        let granted = api.by(&by, Method::PUT, &format!("{one}/role"), Some(&grant)).await?;
+
+        assert_eq!(found.word("/items/0/id"), ada.to_string(), "{}", found.text);
+        assert!(suspended.at("/suspended_at").is_string(), "{}", suspended.text);
+        assert_eq!(refused.problem(), (401, "token_invalid".to_owned()));
+        assert!(restored.at("/suspended_at").is_null());
+        assert_eq!(granted.word("/role"), "moderator", "{}", granted.text);
+        for path in [format!("/v1/admin/users/{root}/suspend"), format!("/v1/admin/users/{moderator}/suspend")] {
+            assert_eq!(post(&guard, path.clone()).await?.problem(), (409, "not_over_them".to_owned()), "{path}");
+        }
+        let own = json!({"role": "guest"});
+        let lockout = api.by(&by, Method::PUT, &format!("/v1/admin/users/{root}/role"), Some(&own)).await?;
+        assert_eq!(lockout.problem().0, 409);
+        let log = api.by(&by, Method::GET, &format!("/v1/admin/audit?actor={moderator}"), None).await?;
+        assert_eq!(log.at("/items").as_array().map(Vec::len), Some(2), "{}", log.text);
+        assert_eq!(log.word("/items/1/action"), "user.suspended");
+        assert_eq!(log.word("/items/1/subject"), format!("users/{ada}"));
+        Ok(())
+    }
+
+    async fn acting_as_somebody_else_is_bounded_and_written_down(db: &Db) -> TestResult {
+        let api = closed(db);
+        let (ada, root) = (user(db, "ada", Role::Author).await?, user(db, "root", Role::Admin).await?);
+        let by = token(&api, root).await?;
+        let path = format!("/v1/admin/users/{ada}/impersonate");
+
+        let borrowed = api.by(&by, Method::POST, &path, None).await?;
+        assert_eq!(borrowed.status, 201, "{}", borrowed.text);
+        let as_ada = format!("Bearer {}", borrowed.word("/access_token"));
+        let me = api.by(&as_ada, Method::GET, "/v1/users/me", None).await?;
+        let key = make_key(&api, &as_ada, json!(["tasks.read"])).await?;
+        let sessions = api.by(&as_ada, Method::DELETE, "/v1/sessions", None).await?;
+
+        assert_eq!(me.word("/id"), ada.to_string());
+        assert_eq!(me.word("/impersonator_id"), root.to_string());
+        assert_eq!((key.problem().0, sessions.problem().0), (403, 403));
+        let log = api.by(&by, Method::GET, "/v1/admin/audit?action=user.impersonated", None).await?;
+        assert_eq!(log.word("/items/0/actor_id"), root.to_string(), "{}", log.text);
+        assert!(matches!(audit::verify(&mut db.conn().await?).await?, Verdict::Whole { .. }));
+        Ok(())
+    }
+}
