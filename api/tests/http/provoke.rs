@@ -57,6 +57,20 @@ pub(crate) fn api(test: &TestDb) -> Api {
     Api::with(app, more)
 }
 
+/// The problems of those who sign in, and of those who look after them.
+const OF_ACCOUNTS: &[&str] = &[
+    "token_required",
+    "session_required",
+    "token_expired",
+    "credentials_invalid",
+    "refresh_token_invalid",
+    "account_suspended",
+    "address_taken",
+    "too_many_keys",
+    "not_over_them",
+    "rate_limited",
+];
+
 /// A request that each problem answers, none of which changes anything for the others.
 pub(crate) async fn provoke(api: &Api, code: &str) -> TestResult<Answer> {
     // The id would differ each time otherwise.
@@ -104,20 +118,10 @@ pub(crate) async fn provoke(api: &Api, code: &str) -> TestResult<Answer> {
         "validation_failed" => submit(r#"{"kind": "noop", "payload": {}}"#.into(), JSON).await,
         "internal" => read("/test/panics", id).await,
         "request_timeout" => read("/test/sleeps", id).await,
-        "upgrade_required" => read("/v1/ws", id).await,
-        "too_many_sockets" => provoke_by_setting(api, id).await,
+        "upgrade_required" | "too_many_sockets" => provoke_by_socket(api, code, id).await,
         "permission_missing" => read("/v1/admin/queues", id).await,
         "token_invalid" => read("/v1/tasks", ("authorization", "Bearer secret")).await,
-        "session_required" => api.post_with("/v1/logout", &json!({}), &[id]).await,
-        "token_required"
-        | "token_expired"
-        | "credentials_invalid"
-        | "refresh_token_invalid"
-        | "account_suspended"
-        | "address_taken"
-        | "too_many_keys"
-        | "not_over_them"
-        | "rate_limited" => provoke_by_account(api, code, id).await,
+        _ if OF_ACCOUNTS.contains(&code) => provoke_by_account(api, code, id).await,
         _ => provoke_by_state(api, code, id).await,
     }
 }
@@ -129,6 +133,7 @@ async fn provoke_by_account(api: &Api, code: &str, id: (&str, &str)) -> TestResu
     let login = json!({"address": "nobody@example.com", "password": "secret"});
     match code {
         "token_required" => closed.get_with("/v1/tasks", &[id]).await,
+        "session_required" => api.post_with("/v1/logout", &json!({}), &[id]).await,
         "token_expired" => {
             let then = now - TimeDelta::hours(1);
             let token = app
@@ -203,10 +208,12 @@ async fn provoke_by_mail(api: &Api, code: &str, id: (&str, &str)) -> TestResult<
     }
 }
 
-/// The problems of an API that is set up differently.
-async fn provoke_by_setting(api: &Api, id: (&str, &str)) -> TestResult<Answer> {
+/// The problems of those who watch on a WebSocket.
+async fn provoke_by_socket(api: &Api, code: &str, id: (&str, &str)) -> TestResult<Answer> {
     let mut app = api.app.clone();
-    app.sockets = Sockets::new(0);
+    if code == "too_many_sockets" {
+        app.sockets = Sockets::new(0);
+    }
     let api = Api::with(app, Route::new());
     api.get_with("/v1/ws", &[id]).await
 }
