@@ -103,16 +103,7 @@ impl Users {
         /// The id of the account.
         id: Path<Uuid>,
     ) -> Result<Known, Problem> {
-        let (mut tx, now) = (app.begin().await?, app.db.now());
-        let user = users::get(&mut tx, id.0.into()).await?;
-        outranks(caller, &user)?;
-        let user = users::suspend(&mut tx, user.id, true, now).await?;
-        sessions::end_all(&mut tx, user.id, End::Suspension, now).await?;
-        let deed = caller.deed(Action::Suspended, subject(user.id), &place, &context);
-        audit::append(&mut tx, &deed, now).await?;
-        tx.commit().await?;
-        app.standings.clear();
-        Ok(Known::Ok(Json::new(user.into())))
+        set_suspended(&app, caller, id.0.into(), true, (place, context)).await
     }
 
     /// Restores an account that was suspended.
@@ -130,14 +121,7 @@ impl Users {
         /// The id of the account.
         id: Path<Uuid>,
     ) -> Result<Known, Problem> {
-        let (mut tx, now) = (app.begin().await?, app.db.now());
-        let user = users::get(&mut tx, id.0.into()).await?;
-        outranks(caller, &user)?;
-        let user = users::suspend(&mut tx, user.id, false, now).await?;
-        let deed = caller.deed(Action::Restored, subject(user.id), &place, &context);
-        audit::append(&mut tx, &deed, now).await?;
-        tx.commit().await?;
-        Ok(Known::Ok(Json::new(user.into())))
+        set_suspended(&app, caller, id.0.into(), false, (place, context)).await
     }
 
     /// Gives an account a role in place of the one it has.
@@ -249,6 +233,30 @@ enum RoleWord {
     Operator,
     /// May do everything.
     Admin,
+}
+
+async fn set_suspended(
+    app: &App,
+    caller: Caller,
+    id: OwnerId,
+    suspended: bool,
+    (place, context): (Place, RequestContext),
+) -> Result<Known, Problem> {
+    let (mut tx, now) = (app.begin().await?, app.db.now());
+    let user = users::get(&mut tx, id).await?;
+    outranks(caller, &user)?;
+    let user = users::suspend(&mut tx, user.id, suspended, now).await?;
+    let action = if suspended {
+        sessions::end_all(&mut tx, user.id, End::Suspension, now).await?;
+        Action::Suspended
+    } else {
+        Action::Restored
+    };
+    let deed = caller.deed(action, subject(user.id), &place, &context);
+    audit::append(&mut tx, &deed, now).await?;
+    tx.commit().await?;
+    app.standings.clear();
+    Ok(Known::Ok(Json::new(user.into())))
 }
 
 #[derive(ApiResponse)]
