@@ -53,7 +53,6 @@ enum Program {
     /// This program, whose `main` calls `child::main` first.
     This,
     Other(PathBuf),
-    #[cfg(feature = "testing")]
     None,
 }
 
@@ -69,9 +68,8 @@ impl Pool {
         Self::running(limits, Program::Other(program.into()))
     }
 
-    /// A pool without processes, for tests of what is around it: images are decoded here, and no
-    /// bound on memory or time holds.
-    #[cfg(feature = "testing")]
+    /// A pool without processes, for images of one's own and tests of what is around it: they are
+    /// decoded here, and no bound on memory or time holds.
     pub fn in_process(limits: Limits) -> Self {
         Self::running(limits, Program::None)
     }
@@ -105,7 +103,6 @@ impl Pool {
             out: out.to_owned(),
             limits: self.limits.clone(),
         };
-        #[cfg(feature = "testing")]
         if matches!(self.program, Program::None) {
             return in_process(request).await;
         }
@@ -185,7 +182,6 @@ impl Pool {
     }
 }
 
-#[cfg(feature = "testing")]
 async fn in_process(request: Request) -> Result<Made, Error> {
     let work = move || {
         crate::variants::variants(

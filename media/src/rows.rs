@@ -1,11 +1,11 @@
 //! Rows go in as they are decoded; a small picture comes out. The large one is never whole in memory.
 
-use fast_image_resize::Resizer;
+use lanczos::{Part, Resizer, apply_alpha, convolve};
 
 use crate::{
     error::{Code, Error, Result},
     picture::{Picture, Pixels},
-    resize::{Part, apply_alpha, convolve, resize},
+    resize::resize,
 };
 
 /// Bytes of rows that are resized together: each time costs the weights of all columns again.
@@ -103,7 +103,7 @@ impl Rows {
             if self.premultiply {
                 let new = &mut rows[self.multiplied * stride..];
                 let sides = [self.from[0], as_u32(self.filled - self.multiplied)];
-                apply_alpha(new, sides, self.pixels, true)?;
+                apply_alpha(new, sides, self.pixels.channels(), true)?;
             }
             let top = as_f64(self.made) * scale - as_f64(self.begin);
             // Rounding must not ask for a row that does not exist.
@@ -112,7 +112,7 @@ impl Rows {
             let target = &mut self.small[self.made * to_stride..until * to_stride];
             convolve(
                 &mut self.resizer,
-                self.pixels,
+                self.pixels.channels(),
                 Part::Rows { top, height },
                 (rows, [self.from[0], as_u32(self.filled)]),
                 (target, [self.step[0], as_u32(until - self.made)]),
@@ -137,7 +137,7 @@ impl Rows {
         }
         self.make(self.step[1] as usize)?;
         if self.premultiply {
-            apply_alpha(&mut self.small, self.step, self.pixels, false)?;
+            apply_alpha(&mut self.small, self.step, self.pixels.channels(), false)?;
         }
         let picture = Picture {
             width: self.step[0],
