@@ -13,6 +13,7 @@ use crate::{
     edge,
     limits::Timeouts,
     methods::Methods,
+    network::Network,
     openapi,
     operator::Operators,
     outage::Outage,
@@ -24,7 +25,7 @@ use crate::{
     standings::Standings,
     stored_files::Files,
     submissions::{self, Item, Stored, Submissions},
-    throttle::{Policy, Throttle},
+    throttle::{Left, Policy, Throttle},
 };
 
 /// What the handlers work with; clones share it.
@@ -46,6 +47,8 @@ pub struct App {
     pub keys: SigningKeys,
     /// Who may operate the system, besides accounts with that role.
     pub operators: Operators,
+    /// What the network around the API is like.
+    pub network: Network,
     /// Proves that events come from `SendGrid`; none are taken without it.
     pub sendgrid_key: Option<WebhookKey>,
     /// Every open WebSocket.
@@ -67,6 +70,7 @@ impl App {
         Self {
             submissions: submissions::submissions(&db),
             reads: Reads::new(&db),
+            throttle: Throttle::new(bell.connection()),
             db,
             bell,
             health,
@@ -75,20 +79,21 @@ impl App {
             open: true,
             keys: SigningKeys::ephemeral(),
             operators: Operators::default(),
+            network: Network::default(),
             sendgrid_key: None,
             sockets: Sockets::default(),
             files: Files::default(),
             looked: Looked::default(),
             passwords: Passwords::default(),
             standings: Standings::default(),
-            throttle: Throttle::default(),
             outage: Outage::default(),
         }
     }
 
     /// Admits one more request under a policy, or says how long to wait.
-    pub(crate) fn admit(&self, policy: Policy, key: &str) -> Result<(), Problem> {
-        self.throttle.admit(policy, key).map_err(Problem::limited)
+    pub(crate) async fn admit(&self, policy: Policy, key: &str) -> Result<Left, Problem> {
+        let admitted = self.throttle.admit(policy, key).await;
+        admitted.map_err(Problem::limited)
     }
 
     /// A connection to read with.
@@ -165,7 +170,7 @@ pub fn build(app: App) -> impl Endpoint<Output = Response> + 'static {
 
 /// The same with paths of one's own inside of the same edge: those of a test, for example.
 pub fn build_with(app: App, more: Route) -> impl Endpoint<Output = Response> + 'static {
-    let (timeouts, open) = (app.timeouts, app.open);
+    let (timeouts, open, network) = (app.timeouts, app.open, app.network.clone());
     if let Err(error) = platform::metrics::install() {
         warn!(%error, "Nothing is counted: {error:#}");
     }
@@ -174,6 +179,7 @@ pub fn build_with(app: App, more: Route) -> impl Endpoint<Output = Response> + '
         Methods::of::<routes::Api>(),
         timeouts,
         open,
+        network,
     )
 }
 

@@ -8,7 +8,10 @@ use models::{
     audit::{Action, Deed},
     roles::{Permissions, Role},
 };
-use poem::{Request, RequestBody, http::HeaderMap};
+use poem::{
+    Request, RequestBody,
+    http::{HeaderMap, header::AUTHORIZATION},
+};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use sha2::{Digest as _, Sha256};
 
@@ -71,11 +74,27 @@ pub(crate) async fn admit(request: &Request, permission: Permission) -> Result<C
     let app = request.data::<App>();
     let app = app.ok_or_else(|| Problem::internal("a request without an application"))?;
     let caller = identify(app, request.headers()).await?;
+    spend(app, request, &caller).await?;
     if caller.permissions.has(permission) {
         return Ok(caller);
     }
     let detail = format!("This takes the permission `{permission}`.");
     Err(Problem::new(&codes::PERMISSION_MISSING, detail))
+}
+
+/// Takes one request from the caller's budget, and notes for the answer what is left. Whoever has the
+/// machine to themselves has no budget: nobody else would get what they do not use.
+async fn spend(app: &App, request: &Request, caller: &Caller) -> Result<(), Problem> {
+    if app.open && !request.headers().contains_key(AUTHORIZATION) {
+        return Ok(());
+    }
+    let policy = app.network.policy(request.method().is_safe());
+    let left = app.admit(policy, &caller.owner.to_string()).await?;
+    if let Some(context) = request.data::<RequestContext>() {
+        // It is set once: a request has one caller.
+        let _ = context.budget.set((policy, left));
+    }
+    Ok(())
 }
 
 /// Says that everybody may call an operation, whoever they are.
@@ -158,7 +177,7 @@ impl Caller {
 
 /// Finds out who calls. A token that is wrong is never taken for none.
 async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
-    let mut sent = headers.get_all("authorization").iter();
+    let mut sent = headers.get_all(AUTHORIZATION).iter();
     let header = match (sent.next(), sent.next()) {
         (None, _) if app.open => return Ok(Caller::local(&app.operators)),
         (None, _) => return Err(refusal(None)),

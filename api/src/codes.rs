@@ -13,6 +13,8 @@ pub enum Scope {
     Rows,
     /// Operations that are not public.
     Guarded,
+    /// These, and operations that are not public.
+    GuardedAnd(&'static [&'static str]),
     /// These operations, by their id.
     Operations(&'static [&'static str]),
     /// No operation: the path or the method itself is wrong, so there is none.
@@ -129,7 +131,7 @@ codes! {
     ORIGIN_NOT_ALLOWED: "origin_not_allowed", 403, Scope::Every,
         "The request comes from another site",
         "A browser sent the request for a page of another origin.",
-        "Use the API from its own pages, or from a program that is not a browser.";
+        "Use the API from its own pages, or from a program that is not a browser. An operator names the sites that may use it in `LYO_ORIGINS`.";
     NOT_FOUND: "not_found", 404, Scope::Rows,
         "There is nothing with this id",
         "What the path names does not exist, was deleted, or belongs to somebody else.",
@@ -228,8 +230,8 @@ codes! {
         "`detail` says how many bytes there are.";
     HOST_NOT_ALLOWED: "host_not_allowed", 421, Scope::Every,
         "The request is for another host",
-        "`Host` does not name this machine. Without that check, a web page could reach the API through a name that it has pointed here.",
-        "Use localhost, 127.0.0.1 or [::1].";
+        "`Host` is no name of this API. Without that check, a web page could reach the API through a name that it has pointed here.",
+        "Use localhost, 127.0.0.1 or [::1], or a name that an operator has given the API in `LYO_HOSTS`.";
     VALIDATION_FAILED: "validation_failed", 422, Scope::Bodies,
         "The request is not valid",
         "The body is JSON, but a field is missing, unknown, or has a value out of bounds.",
@@ -254,9 +256,9 @@ codes! {
         "The version to replace is missing",
         "The edit replaces all that is there, so it is not done without an `If-Match`: somebody else's edit would be lost unseen.",
         "Read it, decide, and send the ETag that you got as `If-Match`; `*` replaces whatever is there.";
-    RATE_LIMITED: "rate_limited", 429, Scope::Operations(THROTTLED),
+    RATE_LIMITED: "rate_limited", 429, Scope::GuardedAnd(THROTTLED),
         "Too many requests",
-        "The operation was asked for more often than its policy admits.",
+        "The operation was asked for more often than its policy admits. `RateLimit-Policy` and `RateLimit` of every other answer say how much that is, and what is left.",
         "Wait for the seconds that `Retry-After` says.";
     TOO_MANY_SOCKETS: "too_many_sockets", 429, Scope::Nowhere,
         "There are too many WebSockets",

@@ -6,7 +6,8 @@ use futures_util::FutureExt;
 use metrics::{counter, histogram};
 use poem::{
     Endpoint, EndpointExt, IntoResponse, Request, Response, Result,
-    http::{HeaderValue, Method, Uri, header, uri::PathAndQuery},
+    http::{HeaderMap, HeaderValue, Method, Uri, header, uri::PathAndQuery},
+    middleware::Cors,
 };
 use tokio::time::timeout;
 use tracing::{Instrument, debug, error, info_span};
@@ -15,19 +16,44 @@ use crate::{
     accept, codes,
     limits::Timeouts,
     methods::Methods,
+    network::Network,
     origin,
-    problem::Problem,
+    problem::{Problem, seconds},
     request::{REQUEST_ID, RequestContext, TRACEPARENT, check, text, wait},
+    throttle::{Left, Policy},
 };
 
-/// What every answer tells a browser: it is what it says it is, stands in no frame of another site, is
-/// no part of another site's page, and its address, which may hold a token, is nobody else's business.
-const SAFEGUARDS: [(&str, &str); 4] = [
+/// What every answer tells a browser: it is what it says it is, stands in no frame of another site, and
+/// its address, which may hold a token, is nobody else's business.
+const SAFEGUARDS: [(&str, &str); 3] = [
     ("x-content-type-options", "nosniff"),
     ("x-frame-options", "DENY"),
     ("referrer-policy", "no-referrer"),
-    ("cross-origin-resource-policy", "same-origin"),
 ];
+
+/// Whether an answer may be part of another site's page: only where such pages are known.
+const EMBEDDING: &str = "cross-origin-resource-policy";
+
+/// The headers of an answer that a page of another site may read.
+const EXPOSED: [&str; 14] = [
+    "content-location",
+    "etag",
+    "link",
+    "location",
+    "preference-applied",
+    "ratelimit",
+    "ratelimit-policy",
+    "retry-after",
+    "tus-resumable",
+    "tus-version",
+    "upload-expires",
+    "upload-length",
+    "upload-offset",
+    "x-request-id",
+];
+
+/// How long a browser remembers what it may send.
+const PREFLIGHT_SECONDS: i32 = 2 * 60 * 60;
 
 /// Puts the edge around the paths.
 pub(crate) fn wrap<E>(
@@ -35,11 +61,18 @@ pub(crate) fn wrap<E>(
     methods: Methods,
     timeouts: Timeouts,
     open: bool,
+    network: Network,
 ) -> impl Endpoint<Output = Response> + 'static
 where
     E: Endpoint<Output = Response> + 'static,
 {
     let methods = Arc::new(methods);
+    let cors = (!network.origins().is_empty(), cors(&network));
+    let embedding = if cors.0 {
+        "cross-origin"
+    } else {
+        "same-origin"
+    };
     paths
         // Next to the paths, since what they check is theirs.
         .before(async |request: Request| Ok(accept::check(&request).map(|()| request)?))
@@ -48,16 +81,48 @@ where
         .around(move |paths, request| give_up(paths, request, timeouts))
         // Before any work is done for somebody else's page. Where everybody has to send a token, a page
         // of another site has none.
-        .before(move |request: Request| async move {
-            if open {
-                origin::check(&request)?;
+        .before(move |request: Request| {
+            let network = network.clone();
+            async move {
+                if open {
+                    origin::check(&request)?;
+                }
+                origin::check_host(&request, &network)?;
+                Ok(request)
             }
-            Ok(request)
         })
         // Outside of all that may panic; it makes an error of it, which the next line answers.
         .around(catch_panic)
         // Outside of all that may fail: every error becomes a problem here, and nowhere else.
-        .around(move |paths, request| answer(paths, request, methods.clone()))
+        .around(move |paths, request| answer(paths, request, methods.clone(), embedding))
+        // Outside of the answers, so that pages may read problems too.
+        .with_if(cors.0, cors.1)
+        .around(refuse_origin)
+}
+
+/// Lets pages of the configured origins use the API. They send their tokens themselves: a browser adds
+/// none, so no other page can act for somebody.
+fn cors(network: &Network) -> Cors {
+    let network = network.clone();
+    let known = move |origin: &str| network.origins().iter().any(|known| known == origin);
+    Cors::new()
+        .allow_origins_fn(known)
+        .expose_headers(EXPOSED)
+        .max_age(PREFLIGHT_SECONDS)
+}
+
+/// What the layer for browsers refuses is a problem like all others.
+async fn refuse_origin<E: Endpoint<Output = Response>>(
+    edge: Arc<E>,
+    request: Request,
+) -> Result<Response> {
+    let path = request.uri().path().to_owned();
+    let context = RequestContext::new(request.headers());
+    let answered = edge.call(request).await;
+    Ok(answered.unwrap_or_else(|_| {
+        let code = &codes::ORIGIN_NOT_ALLOWED;
+        Problem::new(code, code.meaning).answer(&path, &context.request_id)
+    }))
 }
 
 /// Runs a request in its span, and makes a problem of whatever error it ends with.
@@ -65,6 +130,7 @@ async fn answer<E: Endpoint>(
     paths: Arc<E>,
     mut request: Request,
     methods: Arc<Methods>,
+    embedding: &'static str,
 ) -> Result<Response> {
     let context = RequestContext::new(request.headers());
     let traceparent = context
@@ -108,6 +174,10 @@ async fn answer<E: Endpoint>(
     for (name, value) in SAFEGUARDS {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    headers.insert(EMBEDDING, HeaderValue::from_static(embedding));
+    if let Some((policy, left)) = context.budget.get() {
+        tell_budget(headers, *policy, *left);
+    }
     let seconds = started.elapsed().as_secs_f64();
     let status = response.status().as_str().to_owned();
     counter!("http_requests_total", "method" => method.clone(), "status" => status).increment(1);
@@ -120,6 +190,27 @@ async fn answer<E: Endpoint>(
         );
     });
     Ok(response)
+}
+
+/// Says how much may be asked for, and what is left of it (draft-ietf-httpapi-ratelimit-headers).
+fn tell_budget(headers: &mut HeaderMap, policy: Policy, left: Left) {
+    let Policy { name, burst, .. } = policy;
+    let (window, whole_in) = (seconds(policy.window()), seconds(left.whole_in));
+    let lines = [
+        (
+            "ratelimit-policy",
+            format!("\"{name}\";q={burst};w={window}"),
+        ),
+        (
+            "ratelimit",
+            format!("\"{name}\";r={};t={whole_in}", left.requests),
+        ),
+    ];
+    for (name, line) in lines {
+        if let Ok(line) = HeaderValue::try_from(line) {
+            headers.insert(name, line);
+        }
+    }
 }
 
 /// A 5xx never says why to the client; here it says so, once.

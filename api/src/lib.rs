@@ -20,6 +20,7 @@ mod json;
 mod letters;
 pub mod limits;
 mod methods;
+pub mod network;
 mod openapi;
 mod operator;
 mod origin;
@@ -41,6 +42,7 @@ mod throttle;
 
 pub use access::{IdentityArgs, SigningKeys};
 pub use app::{App, build, build_with};
+pub use network::{Network, NetworkArgs};
 pub use openapi::spec;
 pub use operator::{OperatorArgs, Operators};
 pub use routes::webhooks::{KeyError, WebhookArgs, WebhookKey};

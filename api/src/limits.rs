@@ -138,6 +138,15 @@ pub const FORGOTTEN: Policy = Policy::new("forgotten", 3, Duration::from_mins(10
 /// Mails to choose a new password, asked for from one place.
 pub const FORGOTTEN_PER_PLACE: Policy = Policy::new("forgotten_place", 20, Duration::from_secs(30));
 
+/// How often a second one caller may read.
+pub const READS_PER_SECOND: u32 = 200;
+
+/// How often a second one caller may change something. A batch of tasks is one change.
+pub const WRITES_PER_SECOND: u32 = 40;
+
+/// So many seconds' worth of reads or changes may come at once.
+pub const BURST_SECONDS: u32 = 30;
+
 /// The longest `X-Request-Id` that is taken over from a client.
 pub const REQUEST_ID_LENGTH_MAX: usize = 128;
 

@@ -136,6 +136,7 @@ fn add_problems(document: &mut Value) {
                 Scope::Bodies => bodies,
                 Scope::Rows => rows,
                 Scope::Guarded => guarded,
+                Scope::GuardedAnd(ids) => guarded || ids.contains(&id.as_str()),
                 Scope::Operations(ids) => ids.contains(&id.as_str()),
                 Scope::Nowhere | Scope::Tasks => false,
             });

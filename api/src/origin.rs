@@ -3,22 +3,39 @@
 //! A page may point a name of its own at 127.0.0.1 (DNS rebinding): `Host` then has that name. Or it
 //! may post across sites: `Origin` then has that site.
 
-use poem::{Request, http::Uri};
+use poem::{
+    Request,
+    http::{Uri, uri::Authority},
+};
 
-use crate::{codes, problem::Problem, request::text};
+use crate::{codes, network::Network, problem::Problem, request::text};
 
 /// The names of this machine for itself.
 const HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
+/// Paths that answer under any name: who looks after processes knows their addresses only.
+const ANY_HOST: [&str; 2] = ["/healthz", "/readyz"];
+
+/// Refuses a request for a name that the API does not have.
+pub(crate) fn check_host(request: &Request, network: &Network) -> Result<(), Problem> {
+    if network.is_host(host(request).unwrap_or_default())
+        || ANY_HOST.contains(&request.uri().path())
+    {
+        return Ok(());
+    }
+    let detail = "`Host` is none of the names that this API is called by.";
+    Err(Problem::new(&codes::HOST_NOT_ALLOWED, detail))
+}
+
+/// HTTP/2 has the host in the target.
+fn host(request: &Request) -> Option<&str> {
+    let host = request.uri().authority().map(Authority::as_str);
+    host.or_else(|| text(request.headers(), "host"))
+}
+
 /// Refuses a request that is for another host, or from a page of another site.
 pub(crate) fn check(request: &Request) -> Result<(), Problem> {
-    // HTTP/2 has the host in the target.
-    let host = request
-        .uri()
-        .authority()
-        .map(poem::http::uri::Authority::as_str);
-    let host = host.or_else(|| text(request.headers(), "host"));
-    if let Some(host) = host
+    if let Some(host) = host(request)
         && !is_local(host)
     {
         let detail = format!("`Host` must be one of {}, not {host}.", HOSTS.join(", "));

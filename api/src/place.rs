@@ -1,9 +1,14 @@
 //! Where a request comes from.
 
+use std::net::IpAddr;
+
 use models::sessions::Origin;
 use poem::{Addr, FromRequest, Request, RequestBody};
 
-use crate::request::text;
+use crate::{app::App, request::text};
+
+/// What one customer of a network provider has of IPv6 at least.
+const IPV6_PREFIX: u32 = 64;
 
 /// Where a request comes from, as far as can be told.
 #[derive(Clone, Debug)]
@@ -15,6 +20,17 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// By what it is counted how often somebody asks: an address, or all that one customer has of IPv6.
+    pub(crate) fn key(&self) -> String {
+        match self.address.parse() {
+            Ok(IpAddr::V6(address)) => {
+                let network = address.to_bits() >> (128 - IPV6_PREFIX);
+                format!("{network:x}/{IPV6_PREFIX}")
+            }
+            _ => self.address.clone(),
+        }
+    }
+
     /// Where a session begins that somebody starts for themselves.
     pub(crate) fn origin(&self) -> Origin {
         Origin {
@@ -27,8 +43,11 @@ impl Place {
 
 impl<'a> FromRequest<'a> for Place {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
-        let address = match &request.remote_addr().0 {
-            Addr::SocketAddr(address) => address.ip().to_string(),
+        let address = match (&request.remote_addr().0, request.data::<App>()) {
+            (Addr::SocketAddr(peer), Some(app)) => {
+                let client = app.network.client(peer.ip(), request.headers());
+                client.to_string()
+            }
             _ => "unknown".to_owned(),
         };
         let agent = text(request.headers(), "user-agent").unwrap_or_default();
@@ -36,5 +55,23 @@ impl<'a> FromRequest<'a> for Place {
             address,
             agent: agent.to_owned(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_addresses_of_one_customer_are_one_place() {
+        let key = |address: &str| {
+            let (address, agent) = (address.to_owned(), String::new());
+            Place { address, agent }.key()
+        };
+
+        assert_eq!(key("192.0.2.7"), "192.0.2.7");
+        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
+        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
+        assert_eq!(key("unknown"), "unknown");
     }
 }

@@ -103,10 +103,8 @@ impl Problem {
 
     /// Somebody asks too often.
     pub(crate) fn limited(wait: Duration) -> Self {
-        // Rounded up: whoever waits that long is admitted.
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         Self {
-            retry_after: Some(seconds),
+            retry_after: Some(seconds(wait)),
             ..Self::new(&codes::RATE_LIMITED, codes::RATE_LIMITED.meaning)
         }
     }
@@ -301,4 +299,8 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         self.answer("", "")
     }
+}
+/// Whole seconds, rounded up: whoever waits that long has waited long enough.
+pub(crate) fn seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }

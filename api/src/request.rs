@@ -1,6 +1,9 @@
 //! What a request tells about itself: its id, its trace, and how long it is ready to wait.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use poem::{FromRequest, Request, RequestBody, http::HeaderMap};
 use uuid::Uuid;
@@ -9,6 +12,7 @@ use crate::{
     codes,
     limits::{REQUEST_ID_LENGTH_MAX, WAIT_SECONDS_MAX},
     problem::Problem,
+    throttle::{Left, Policy},
 };
 
 /// The header that names a request, in both directions.
@@ -33,6 +37,8 @@ pub(crate) struct RequestContext {
     pub(crate) request_id: String,
     /// The trace that the client's request belongs to.
     pub(crate) trace_id: Option<String>,
+    /// What is left of the caller's budget, once it is known who calls.
+    pub(crate) budget: Arc<OnceLock<(Policy, Left)>>,
 }
 
 impl RequestContext {
@@ -51,6 +57,7 @@ impl RequestContext {
         Self {
             request_id,
             trace_id,
+            budget: Arc::default(),
         }
     }
 }

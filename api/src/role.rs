@@ -9,8 +9,8 @@ use platform::{config::DataArgs, storage::StorageArgs};
 use tokio::net::TcpListener;
 
 use crate::{
-    ApiConfig, App, Files, IdentityArgs, OperatorArgs, Operators, WebhookArgs, serve,
-    serve::check_address,
+    ApiConfig, App, Files, IdentityArgs, Network, NetworkArgs, OperatorArgs, Operators,
+    WebhookArgs, serve, serve::check_address,
 };
 
 /// What an API of a fleet needs to know.
@@ -24,6 +24,9 @@ pub struct ApiArgs {
 
     #[command(flatten)]
     identity: IdentityArgs,
+
+    #[command(flatten)]
+    network: NetworkArgs,
 
     #[command(flatten)]
     data: DataArgs,
@@ -61,6 +64,7 @@ pub async fn run(args: &ApiArgs) -> anyhow::Result<()> {
         process.health.clone(),
     );
     args.identity.apply(&mut app);
+    app.network = Network::new(args.network.clone());
     app.files = Files::new(args.storage.open(&args.data)?);
     app.operators = args.operator.operators(Operators::Nobody);
     app.sendgrid_key

@@ -1,6 +1,6 @@
 //! What an embedded system needs to know: data, database, model, worker.
 
-use api::{IdentityArgs, OperatorArgs, WebhookArgs};
+use api::{IdentityArgs, NetworkArgs, OperatorArgs, WebhookArgs};
 use clap::Args;
 use platform::{
     config::{DataArgs, DatabaseArgs},
@@ -40,6 +40,10 @@ pub struct SystemArgs {
     /// By which tokens callers are known.
     #[command(flatten)]
     pub identity: IdentityArgs,
+
+    /// What the network around it is like.
+    #[command(flatten)]
+    pub network: NetworkArgs,
 
     /// Who may operate it.
     #[command(flatten)]

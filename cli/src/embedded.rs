@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow};
-use api::{ApiConfig, App, Files, Operators, SigningKeys, check_address};
+use api::{ApiConfig, App, Files, Network, Operators, SigningKeys, check_address};
 use chrono::TimeDelta;
 use jobs::{Queue, bell::Bell, relay, store};
 use media::Pool;
@@ -67,6 +67,7 @@ impl Embedded {
         // Only this machine reaches its own address: without a token, whoever may run the system is
         // its author, and may operate it.
         app.open = address.ip().is_loopback() && !args.identity.sign_in;
+        app.network = Network::new(args.network.clone());
         app.operators = args.operator.operators(Operators::Everybody);
         app.sendgrid_key
             .clone_from(&args.webhooks.sendgrid_webhook_key);

@@ -13,6 +13,7 @@ mod headers;
 mod idempotency;
 mod matrix;
 mod matrix_rows;
+mod network;
 mod openapi;
 mod people;
 mod presigned;

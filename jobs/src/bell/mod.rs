@@ -10,6 +10,7 @@ mod watchers;
 
 use std::sync::Arc;
 
+use ::redis::aio::ConnectionManager;
 use chrono::{DateTime, Utc};
 use models::TaskId;
 
@@ -110,6 +111,14 @@ impl Bell {
     /// Asks the relay of this process to look now.
     pub fn nudge(&self) {
         self.local().nudge();
+    }
+
+    /// The Redis of a fleet, for what may be lost at any time; one process has none.
+    pub fn connection(&self) -> Option<ConnectionManager> {
+        match self {
+            Self::InProcess(_) => None,
+            Self::Redis(bell) => Some(bell.connection()),
+        }
     }
 
     /// Why this process is cut off from the others, when it has been for a while.

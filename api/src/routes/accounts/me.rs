@@ -156,7 +156,7 @@ async fn own(app: &App, caller: Caller) -> Result<User, Problem> {
 async fn proven(app: &App, caller: Caller, password: &Password) -> Result<User, Problem> {
     let mut conn = app.conn().await?;
     let user = users::get(&mut conn, caller.owner).await?;
-    app.admit(LOGINS, &users::key(&user.address))?;
+    app.admit(LOGINS, &users::key(&user.address)).await?;
     let kept = credentials::find(&mut conn, user.id).await?;
     drop(conn);
     if !app.passwords.verify(password.expose(), kept).await? {

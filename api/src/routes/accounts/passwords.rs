@@ -57,7 +57,7 @@ impl Passwords {
         let change = body.value;
         let mut conn = app.conn().await?;
         let user = users::get(&mut conn, caller.owner).await?;
-        app.admit(LOGINS, &users::key(&user.address))?;
+        app.admit(LOGINS, &users::key(&user.address)).await?;
         let kept = credentials::find(&mut conn, user.id).await?;
         drop(conn);
         change.new.check(&[&user.name, user.address.as_str()])?;
@@ -81,10 +81,6 @@ impl Passwords {
         method = "post",
         operation_id = "forgot_password"
     )]
-    #[expect(
-        clippy::unused_async,
-        reason = "handlers are async by the macro's rule"
-    )]
     async fn forgot_password(
         &self,
         app: Data<&App>,
@@ -94,8 +90,8 @@ impl Passwords {
         body: Body<Forgotten>,
     ) -> Result<Asked, Problem> {
         let address = words::parse(&body.value.address)?;
-        app.admit(FORGOTTEN_PER_PLACE, &place.address)?;
-        app.admit(FORGOTTEN, &users::key(&address))?;
+        app.admit(FORGOTTEN_PER_PLACE, &place.key()).await?;
+        app.admit(FORGOTTEN, &users::key(&address)).await?;
         let app = app.clone();
         // Beside the answer: how long it takes must not tell whether there is such an account.
         tokio::spawn(async move {

@@ -54,7 +54,7 @@ impl Registrations {
         context: RequestContext,
         body: Body<NewAccount>,
     ) -> Result<Asked, Problem> {
-        app.admit(REGISTRATIONS, &place.address)?;
+        app.admit(REGISTRATIONS, &place.key()).await?;
         let new = body.value.check()?;
         let password_hash = app.passwords.hash(body.value.password.expose()).await?;
         let registration = Registration {

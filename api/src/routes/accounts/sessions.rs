@@ -53,8 +53,8 @@ impl Sessions {
         body: Body<Login>,
     ) -> Result<SignedIn, Problem> {
         let address = words::parse(&body.value.address)?;
-        app.admit(LOGINS_PER_PLACE, &place.address)?;
-        app.admit(LOGINS, &users::key(&address))?;
+        app.admit(LOGINS_PER_PLACE, &place.key()).await?;
+        app.admit(LOGINS, &users::key(&address)).await?;
         let password = body.value.password.expose();
         let known = credentials::find_by_address(&mut app.conn().await?, &address).await?;
         let (user, hash) = known.map_or((None, None), |known| (Some(known.user), known.hash));
@@ -95,7 +95,7 @@ impl Sessions {
         context: RequestContext,
         body: Body<Refresh>,
     ) -> Result<SignedIn, Problem> {
-        app.admit(REFRESHES, &place.address)?;
+        app.admit(REFRESHES, &place.key()).await?;
         let token = body.value.refresh_token.expose();
         let (mut tx, now) = (app.begin().await?, app.db.now());
         let refused = || {

@@ -116,6 +116,10 @@ impl Redis {
         &self.shared.local
     }
 
+    pub(super) fn connection(&self) -> ConnectionManager {
+        self.shared.conn.clone()
+    }
+
     pub(super) fn ring(&self, due: &[(Queue, TaskId)]) {
         self.shared.outbox.ring(due);
     }
