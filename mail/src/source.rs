@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A block is a paragraph unless its first characters say otherwise: `# ` is a heading, `> ` small
-//! print, `- ` a list, `* NAME` a list of the lines in that variable, `[LABEL]` the button that
+//! print, on each line or on the first, `- ` a list, `* NAME` a list of the lines in that variable, `[LABEL]` the button that
 //! leads to the link of the letter.
 
 /// A letter as it is written.
@@ -54,7 +54,7 @@ fn block(text: &str) -> Block {
     if let Some(text) = text.strip_prefix("# ") {
         Block::Heading(flow(text))
     } else if let Some(text) = text.strip_prefix("> ") {
-        Block::Small(flow(text))
+        Block::Small(flow(&text.replace("\n> ", "\n")))
     } else if let Some(name) = text.strip_prefix("* ") {
         Block::Lines(name.to_owned())
     } else if text.starts_with("- ") {
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn blocks_are_told_apart_by_their_first_characters() {
-        let text = "Subject: S\nPreheader: P\n\n# Head\n\nOne\ntwo.\n\n- a\n- b\n\n* items\n\n[Go]\n\n> small\n";
+        let text = "Subject: S\nPreheader: P\n\n# Head\n\nOne\ntwo.\n\n- a\n- b\n\n* items\n\n[Go]\n\n> small\n> print\n";
 
         let source = Source::read(text).expect("it has a header");
 
@@ -93,7 +93,7 @@ mod tests {
                 Block::List(vec![owned("a"), owned("b")]),
                 Block::Lines(owned("items")),
                 Block::Button(owned("Go")),
-                Block::Small(owned("small")),
+                Block::Small(owned("small print")),
             ]
         );
         assert_eq!(Source::read("Hello"), None);
