@@ -81,6 +81,7 @@ impl Process {
             .env("LYO_THREADS", "1")
             // One lesson in each worker: a kill undoes one at most.
             .env("LYO_CONCURRENCY", "1")
+            .env("LYO_PLACES", "1")
             .env("PORT", "0")
             // A clock that is set wrong does not change how long a second is.
             .env("DONT_FAKE_MONOTONIC", "1")
