@@ -28,6 +28,9 @@ pub(crate) fn lyo(data: &Path) -> Command {
         "LYO_FILES",
         "LYO_MODEL",
         "LYO_SERVER",
+        "LYO_SIGN_IN",
+        "LYO_SIGNING_KEYS",
+        "LYO_TOKEN",
         "LYO_LOG",
         "RUST_LOG",
     ] {
