@@ -93,7 +93,14 @@ on_both! {
         let action = Some(Action::LoggedIn.as_str().to_owned());
         assert_eq!(seqs(Filter { action, ..Filter::default() }, None).await?, [2, 1]);
         let subject = Some(format!("users/{ada}"));
-        assert_eq!(seqs(Filter { subject, ..Filter::default() }, None).await?, [1]);
+        assert_eq!(seqs(Filter { subject: subject.clone(), ..Filter::default() }, None).await?, [1]);
+        let action = Some(Action::KeyCreated.as_str().to_owned());
+        let by_eve = Filter { actor: Some(eve), action: action.clone(), ..Filter::default() };
+        assert_eq!(seqs(by_eve, None).await?, [3]);
+        let to_ada = Filter { subject: subject.clone(), action, ..Filter::default() };
+        assert_eq!(seqs(to_ada, None).await?, Vec::<i64>::new());
+        let neither = Filter { actor: Some(eve), subject, ..Filter::default() };
+        assert_eq!(seqs(neither, None).await?, Vec::<i64>::new());
         assert_eq!(seqs(Filter { after: Some(future), ..Filter::default() }, None).await?, Vec::<i64>::new());
         assert_eq!(seqs(Filter { before: Some(future), ..Filter::default() }, None).await?, [3, 2, 1]);
         Ok(())
