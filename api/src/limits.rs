@@ -153,6 +153,10 @@ pub struct Timeouts {
     pub send: Duration,
     /// The same for a request that brings a file.
     pub upload: Duration,
+    /// How often a WebSocket is asked for a sign of life, and its caller looked up again.
+    pub ping: Duration,
+    /// How often a quiet event stream gets a comment, and the caller of any is looked up again.
+    pub comment: Duration,
 }
 
 impl Default for Timeouts {
@@ -162,6 +166,8 @@ impl Default for Timeouts {
             request: REQUEST_TIMEOUT,
             send: SOCKET_SEND_TIMEOUT,
             upload: UPLOAD_TIMEOUT,
+            ping: SOCKET_PING_PERIOD,
+            comment: EVENTS_COMMENT_PERIOD,
         }
     }
 }
