@@ -1,9 +1,12 @@
 //! What every handler shares, and the endpoint that is built from it.
 
+use std::sync::Arc;
+
 use jobs::{Event, State, Task, bell::Bell, store::Glance};
 use models::{Conn, Db, Tx, id::TaskId};
 use platform::health::Health;
 use poem::{Endpoint, EndpointExt, Response, Route, endpoint::make_sync, get, web::Html};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -11,7 +14,7 @@ use crate::{
     access::SigningKeys,
     caller::Caller,
     edge,
-    limits::Timeouts,
+    limits::{RESETS_AT_ONCE_MAX, Timeouts},
     methods::Methods,
     openapi,
     operator::Operators,
@@ -58,6 +61,8 @@ pub struct App {
     pub(crate) passwords: Passwords,
     pub(crate) standings: Standings,
     pub(crate) throttle: Throttle,
+    /// Room for those that write a mail beside an answer.
+    pub(crate) resets: Arc<Semaphore>,
     outage: Outage,
 }
 
@@ -82,6 +87,7 @@ impl App {
             passwords: Passwords::default(),
             standings: Standings::default(),
             throttle: Throttle::default(),
+            resets: Arc::new(Semaphore::new(RESETS_AT_ONCE_MAX)),
             outage: Outage::default(),
         }
     }

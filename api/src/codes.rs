@@ -266,7 +266,7 @@ codes! {
         "Something went wrong on our side",
         "The server met a condition that it does not know how to handle. The log has the reason under the same `request_id`.",
         "Try again. If it happens again, report the `request_id`.";
-    QUEUE_DRAINING: "queue_draining", 503, Scope::Operations(&["submit_task", "submit_tasks", "create_course", "send_email", "create_file", "append_upload", "complete_upload", "create_thumbnails"]),
+    QUEUE_DRAINING: "queue_draining", 503, Scope::Operations(&["submit_task", "submit_tasks", "create_course", "send_email", "create_file", "append_upload", "complete_upload", "create_thumbnails", "register", "verify", "change_address"]),
         "The queue takes no new tasks",
         "An operator drains the queue: it finishes what it has.",
         "Try again after `Retry-After`, with the same `Idempotency-Key`.";
@@ -431,10 +431,12 @@ pub const STORED: &[&str] = &[
 /// The operations that are admitted only so often.
 pub const THROTTLED: &[&str] = &[
     "register",
+    "verify",
     "login",
     "refresh",
     "change_password",
     "forgot_password",
+    "reset_password",
     "change_address",
     "delete_me",
 ];

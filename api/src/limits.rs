@@ -120,8 +120,15 @@ pub const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 255;
 /// Passwords that are hashed at the same time at most: each takes 19 MiB and a core.
 pub const HASHES_AT_ONCE_MAX: usize = 4;
 
-/// Tries of one password, whether there is such an account or not.
+/// Tries of one password from one place, whether there is such an account or not. Not of the password
+/// alone: whoever knows an address could keep its owner out.
 pub const LOGINS: Policy = Policy::new("logins", 10, Duration::from_secs(30));
+
+/// Tries of one password from everywhere.
+pub const LOGINS_PER_ADDRESS: Policy = Policy::new("logins_address", 100, Duration::from_secs(5));
+
+/// Tries of the password of who has signed in.
+pub const PROOFS: Policy = Policy::new("proofs", 10, Duration::from_secs(30));
 
 /// Tries from one place, whoever's password it is.
 pub const LOGINS_PER_PLACE: Policy = Policy::new("logins_place", 50, Duration::from_secs(2));
@@ -134,6 +141,15 @@ pub const REGISTRATIONS: Policy = Policy::new("registrations", 20, Duration::fro
 
 /// Mails to choose a new password, to one address.
 pub const FORGOTTEN: Policy = Policy::new("forgotten", 3, Duration::from_mins(10));
+
+/// Links that are followed from one place.
+pub const LINKS: Policy = Policy::new("links", 50, Duration::from_secs(2));
+
+/// Mails to confirm that an account moves, to one address.
+pub const ADDRESS_MAILS: Policy = Policy::new("address_mails", 3, Duration::from_mins(10));
+
+/// Mails to choose a new password that are written at the same time at most.
+pub const RESETS_AT_ONCE_MAX: usize = 16;
 
 /// Mails to choose a new password, asked for from one place.
 pub const FORGOTTEN_PER_PLACE: Policy = Policy::new("forgotten_place", 20, Duration::from_secs(30));
