@@ -4,14 +4,17 @@ use jobs::{Event, State, Task, bell::Bell, store::Glance};
 use models::{Conn, Db, Tx, id::TaskId};
 use platform::health::Health;
 use poem::{Endpoint, EndpointExt, Response, Route, endpoint::make_sync, get, web::Html};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
 use crate::{
     access::SigningKeys,
     caller::Caller,
     edge,
-    limits::Timeouts,
+    limits::{
+        CONNECTIONS_MAX, FILES_ARRIVING_MAX, FILES_ARRIVING_PER_CALLER_MAX, SOCKETS_PER_CALLER_MAX,
+        Timeouts,
+    },
     methods::Methods,
     openapi,
     operator::Operators,
@@ -20,7 +23,7 @@ use crate::{
     problem::Problem,
     reads::Reads,
     routes::{self, metrics::Looked, webhooks::WebhookKey, ws},
-    sockets::Sockets,
+    seats::Seats,
     standings::Standings,
     stored_files::Files,
     submissions::{self, Item, Stored, Submissions},
@@ -49,9 +52,13 @@ pub struct App {
     /// Proves that events come from `SendGrid`; none are taken without it.
     pub sendgrid_key: Option<WebhookKey>,
     /// Every open WebSocket.
-    pub sockets: Sockets,
+    pub sockets: Seats,
+    /// Every file that is arriving.
+    pub arrivals: Seats,
     /// Where files lie; none are taken without a place.
     pub files: Files,
+    /// What makes files of uploads, beside the requests that ask for it.
+    pub(crate) joining: TaskTracker,
     submissions: Submissions,
     pub(crate) reads: Reads,
     pub(crate) looked: Looked,
@@ -76,7 +83,9 @@ impl App {
             keys: SigningKeys::ephemeral(),
             operators: Operators::default(),
             sendgrid_key: None,
-            sockets: Sockets::default(),
+            sockets: Seats::new(SOCKETS_PER_CALLER_MAX, CONNECTIONS_MAX / 2),
+            arrivals: Seats::new(FILES_ARRIVING_PER_CALLER_MAX, FILES_ARRIVING_MAX),
+            joining: TaskTracker::new(),
             files: Files::default(),
             looked: Looked::default(),
             passwords: Passwords::default(),

@@ -42,6 +42,16 @@ pub const UPLOAD_PIECE_BYTES: usize = 4 * 1024 * 1024;
 /// The longest description of an upload by its client.
 pub const UPLOAD_METADATA_BYTES_MAX: usize = 4 * 1024;
 
+/// How many files one caller may bring to a process at once. Each holds some megabytes.
+pub const FILES_ARRIVING_PER_CALLER_MAX: usize = 8;
+
+/// How many files may arrive in a process at once.
+pub const FILES_ARRIVING_MAX: usize = 64;
+
+/// How long a request waits until a file was made of its upload. Then it is answered without, and
+/// `GET` tells. Shorter than `REQUEST_TIMEOUT` and `IDLE_TIMEOUT`.
+pub const UPLOAD_JOIN_WAIT: Duration = Duration::from_secs(25);
+
 /// How long a request that brings a file may take. Within it, no pause may be longer than
 /// `BODY_TIMEOUT`.
 pub const UPLOAD_TIMEOUT: Duration = Duration::from_hours(1);
@@ -153,6 +163,8 @@ pub struct Timeouts {
     pub send: Duration,
     /// The same for a request that brings a file.
     pub upload: Duration,
+    /// How long a request waits until a file was made of its upload.
+    pub join: Duration,
 }
 
 impl Default for Timeouts {
@@ -162,6 +174,7 @@ impl Default for Timeouts {
             request: REQUEST_TIMEOUT,
             send: SOCKET_SEND_TIMEOUT,
             upload: UPLOAD_TIMEOUT,
+            join: UPLOAD_JOIN_WAIT,
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     contacts,
     db::{Conn, Tx},
     error::{Error, Result},
+    files,
     id::OwnerId,
     page::{Cursor, Limit, Page},
     roles::Role,
@@ -251,8 +252,9 @@ pub async fn renew(tx: &mut Tx, id: OwnerId, now: DateTime<Utc>) -> Result<()> {
 
 /// Deletes the account, what it can sign in with, and what it has made but for tasks, which are
 /// history; those that live must be cancelled before.
-pub async fn delete(tx: &mut Tx, id: OwnerId) -> Result<()> {
+pub async fn delete(tx: &mut Tx, id: OwnerId, now: DateTime<Utc>) -> Result<()> {
     contacts::delete(tx, id).await?;
+    files::delete_all(tx, id, now).await?;
     sql!(tx, execute, "delete from schedules where owner_id = $1", id)?;
     sql!(tx, execute, "delete from courses where owner_id = $1", id)?;
     sql!(tx, execute, "delete from emails where owner_id = $1", id)?;

@@ -75,7 +75,7 @@ on_both! {
         assert_eq!(users::get(&mut tx, ada.id).await?.epoch, 4);
         assert!(matches!(taken, Err(Error::Conflict("address_taken"))));
         assert!(users::grant(&mut tx, OwnerId::new(), Role::Admin, now).await.is_err());
-        users::delete(&mut tx, ada.id).await?;
+        users::delete(&mut tx, ada.id, now).await?;
         assert_eq!(users::find(&mut tx, ada.id).await?, None);
         assert_eq!(contacts::find(&mut tx, ada.id).await?, None);
         Ok(())

@@ -34,11 +34,20 @@ impl Handle for ThumbnailImage {
         if file.width.is_some() && self.sizes.iter().all(|size| is_made(&there, size)) {
             return Ok(done(&self.sizes));
         }
+        // Known before the work is done, so it is not done.
+        file_variants::check(&there, wanted_variants(&self.sizes))?;
         let folder = TempDir::new().map_err(anyhow::Error::from)?;
         let made = make(ctx, run, storage, &file, &self.sizes, &folder).await?;
         store(ctx, run, storage, &file, made).await?;
         Ok(done(&self.sizes))
     }
+}
+
+fn wanted_variants(sizes: &[Named]) -> impl Iterator<Item = (&str, Format)> {
+    let formats = Format::ALL.iter().copied();
+    sizes
+        .iter()
+        .flat_map(move |size| formats.clone().map(|format| (&*size.name, format)))
 }
 
 fn is_made(there: &[Variant], size: &Named) -> bool {
@@ -132,9 +141,7 @@ async fn store(
     };
     let mut tx = run.begin().await?;
     files::describe(&mut tx, file.id, &picture).await?;
-    for variant in &variants {
-        file_variants::put(&mut tx, variant).await?;
-    }
+    file_variants::put(&mut tx, file.id, &variants, ctx.db.now()).await?;
     Ok(tx.commit().await?)
 }
 
@@ -203,10 +210,11 @@ mod tests {
     use models::{
         OwnerId,
         file_types::FileType,
-        file_usage,
+        file_variants::VARIANTS_MAX,
         files::NewFile,
-        on_both, sizes,
-        testing::{TestDb, TestResult},
+        on_both,
+        sizes::{self, Size},
+        testing::{self, TestDb, TestResult},
     };
     use platform::health::Health;
 
@@ -216,12 +224,11 @@ mod tests {
     /// A PNG of 40 x 30 pixels, all of them #c04020.
     const PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAACgAAAAeCAIAAADRv8uKAAAAK0lEQVR42u3NMQ0AAAgDsElBCtKRhgw4mvRvputExGKxWCwWi8VisVj8N153RkZMTWy+WAAAAABJRU5ErkJggg==";
 
-    /// Stores a file as the API does.
     async fn stored(test: &TestDb, storage: &Storage, bytes: Vec<u8>) -> TestResult<File> {
-        let db = &test.db;
         let mut incoming = storage.begin().await?;
         incoming.write(&bytes.into()).await?;
         let arrived = incoming.finish().await?;
+        storage.keep(&arrived).await?;
         let new = NewFile {
             owner: OwnerId::LOCAL,
             digest: arrived.digest.to_string(),
@@ -229,13 +236,7 @@ mod tests {
             name: "a.png".to_owned(),
             media_type: FileType::Png,
         };
-        let mut tx = db.begin().await?;
-        blobs::reserve(&mut tx, &new.digest, new.size, db.now()).await?;
-        storage.keep(&arrived).await?;
-        file_usage::charge(&mut tx, new.owner, new.size).await?;
-        let file = files::create(&mut tx, &new, db.now()).await?;
-        tx.commit().await?;
-        Ok(file)
+        testing::file(&test.db, &new).await
     }
 
     /// An attempt at the standard thumbnails of a file.
@@ -293,6 +294,26 @@ mod tests {
             }
             assert_eq!((described.width, described.height), (Some(40), Some(30)));
             assert!(described.thumbhash.is_some() && described.colour.is_some());
+            Ok(())
+        }
+
+        async fn more_variants_than_a_file_may_have_are_not_made(test: &TestDb) -> TestResult {
+            let folder = TempDir::new()?;
+            let storage = Storage::folder(folder.path())?;
+            let file = stored(test, &storage, STANDARD.decode(PICTURE)?).await?;
+            let formats = i64::try_from(Format::ALL.len())?;
+            let sizes = (0..=u32::try_from(VARIANTS_MAX / formats)?).map(|n| {
+                Size { width: n + 1, height: 8, fit: Fit::Inside }.named()
+            });
+            let job = ThumbnailImage { file_id: file.id, sizes: sizes.collect() };
+
+            let run = attempt(test, &storage, &file).await?;
+            let failed = job.run(run.ctx(), &run).await;
+
+            assert!(
+                matches!(failed, Err(JobError::Fail { code: "too_many_variants", .. })),
+                "{failed:?}"
+            );
             Ok(())
         }
 

@@ -130,7 +130,7 @@ impl Me {
         app.standings.clear();
         cancel_all(&app, user.id).await?;
         let mut tx = app.begin().await?;
-        users::delete(&mut tx, user.id).await?;
+        users::delete(&mut tx, user.id, now).await?;
         let deed = deed(user.id, Action::Deleted, &place, &context);
         audit::append(&mut tx, &deed, now).await?;
         tx.commit().await?;
