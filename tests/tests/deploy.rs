@@ -38,6 +38,23 @@ fn images_are_built_from_programs_that_exist_and_run_as_nobody() -> anyhow::Resu
     Ok(())
 }
 
+/// A worker writes the pictures that it works on to the folder for temporary files.
+#[test]
+fn a_read_only_root_leaves_a_place_for_temporary_files() -> anyhow::Result<()> {
+    for (file, sealed, open) in [
+        (
+            "deploy/worker.yaml",
+            "readOnlyRootFilesystem: true",
+            "mountPath: /tmp}",
+        ),
+        ("compose.yaml", "read_only: true", "tmpfs: [/tmp]"),
+    ] {
+        let text = read(file)?;
+        assert!(text.contains(sealed) && text.contains(open), "{file}");
+    }
+    Ok(())
+}
+
 #[test]
 fn every_variable_of_a_fleet_is_in_the_example() -> anyhow::Result<()> {
     let example = read(".env.example")?;
