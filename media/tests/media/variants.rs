@@ -93,15 +93,20 @@ async fn every_kind_of_image_becomes_the_drawing() {
 
 #[tokio::test]
 async fn gray_and_few_colours_are_read_too() {
-    for (kind, bytes, most) in [
-        ("gray JPEG", pictures::gray_jpeg(), 60.0),
-        ("GIF", pictures::gif(3), 40.0),
-        ("PNG with a palette", pictures::palette_png(), 90.0),
+    for (kind, bytes, colours) in [
+        ("gray JPEG", pictures::gray_jpeg(), pictures::gray_colours()),
+        ("GIF", pictures::gif(3), pictures::gif_colours()),
+        (
+            "PNG with a palette",
+            pictures::palette_png(),
+            pictures::palette_colours(),
+        ),
     ] {
         let (made, _folder) = of(&bytes).await;
 
-        let off = difference(&pixels(&made, "full"), &pictures::drawing());
-        assert!(off < most, "{kind} is off by {off}");
+        // Hard edges lose more of their colour in a WebP than smooth pictures do.
+        let off = difference(&pixels(&made, "full"), &colours);
+        assert!(off < 6.0, "{kind} is off by {off}");
     }
 }
 
