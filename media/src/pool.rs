@@ -53,7 +53,6 @@ enum Program {
     /// This program, whose `main` calls `child::main` first.
     This,
     Other(PathBuf),
-    None,
 }
 
 impl Pool {
@@ -66,12 +65,6 @@ impl Pool {
     /// A pool whose processes are another program that calls [`crate::child::main`].
     pub fn of_program(limits: Limits, program: impl Into<PathBuf>) -> Self {
         Self::running(limits, Program::Other(program.into()))
-    }
-
-    /// A pool without processes, for images of one's own and tests of what is around it: they are
-    /// decoded here, and no bound on memory or time holds.
-    pub fn in_process(limits: Limits) -> Self {
-        Self::running(limits, Program::None)
     }
 
     fn running(limits: Limits, program: Program) -> Self {
@@ -103,9 +96,6 @@ impl Pool {
             out: out.to_owned(),
             limits: self.limits.clone(),
         };
-        if matches!(self.program, Program::None) {
-            return in_process(request).await;
-        }
         let kept = self
             .idle
             .lock()
@@ -158,7 +148,7 @@ impl Pool {
     fn start(&self) -> Result<Process, Error> {
         let program = match &self.program {
             Program::Other(program) => program.clone(),
-            _ => env::current_exe()?,
+            Program::This => env::current_exe()?,
         };
         let mut child = Command::new(program)
             .arg(ARGUMENT)
@@ -180,20 +170,6 @@ impl Pool {
             images: 0,
         })
     }
-}
-
-async fn in_process(request: Request) -> Result<Made, Error> {
-    let work = move || {
-        crate::variants::variants(
-            &request.source,
-            &request.wanted,
-            &request.out,
-            &request.limits,
-        )
-    };
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(io::Error::other)?
 }
 
 enum Ended {
