@@ -80,6 +80,28 @@ async fn an_image_that_needs_more_memory_than_there_is_is_refused() {
     );
 }
 
+/// Eight sizes that are all made from the largest, of a picture that cannot be narrowed to them.
+#[tokio::test]
+async fn the_largest_sizes_of_an_allowed_picture_have_memory() {
+    let limits = Limits {
+        memory_bytes_max: 64 << 20,
+        ..Limits::default()
+    };
+    let row: Vec<u8> = (0..1400_u32)
+        .flat_map(|x| [90, 120, (x / 8).to_le_bytes()[0], (x / 8).to_le_bytes()[0]])
+        .collect();
+    let wanted: Vec<_> = (1017..=1024)
+        .map(|side| inside(&side.to_string(), side))
+        .collect();
+    let folder = tempfile::tempdir().expect("a folder");
+
+    let pixels = row.repeat(1400);
+    let bytes = pictures::png_of([1400, 1400], &pixels, png::ColorType::Rgba, |_| {});
+    let made = make(&pool_within(limits), folder.path(), &bytes, &wanted).await;
+
+    assert_eq!(made.map(|made| made.variants.len()).ok(), Some(16));
+}
+
 #[tokio::test]
 async fn after_a_refusal_the_next_image_is_made() {
     let pool = pool_within(Limits {
