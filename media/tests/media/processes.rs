@@ -2,7 +2,12 @@
 
 #![cfg(unix)]
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    path::Path,
+};
 
 use media::{Limits, Pool};
 
@@ -23,8 +28,10 @@ fn scripted(folder: &Path, script: &str) -> Pool {
 #[tokio::test]
 async fn a_death_is_told_apart_by_what_it_died_of() {
     let endings = [
-        ("exit 1", "crashed", true),
+        ("exit 101", "crashed", true),
         ("kill -SEGV $$", "crashed", true),
+        ("exit 1", "decoder_unavailable", false),
+        ("kill -KILL $$", "decoder_unavailable", false),
         ("kill -XCPU $$", "too_slow", true),
         ("kill -ABRT $$", "too_much_memory", true),
         ("exec /bin/sleep 600", "timed_out", false),
@@ -56,6 +63,19 @@ async fn a_program_that_is_missing_may_come_back() {
         (error.code(), error.is_permanent()),
         ("decoder_unavailable", false)
     );
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_said_takes_no_process() {
+    let pool = Pool::of_program(Limits::default(), "/nowhere/child");
+    let source = Path::new(OsStr::from_bytes(b"\xff.png"));
+
+    let error = pool
+        .variants(source, &[inside("a", 9)], Path::new("/tmp"))
+        .await
+        .expect_err("JSON has no such word");
+
+    assert_eq!(error.code(), "files_unavailable");
 }
 
 #[tokio::test]
