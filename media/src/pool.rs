@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    child::ARGUMENT,
+    child::{ARGUMENT, hide},
     error::{Code, Error},
     limits::Limits,
     message::{Answer, Request, frame, length},
@@ -153,6 +153,8 @@ impl Pool {
     }
 
     fn start(&self) -> Result<Process, Error> {
+        // It has the same user, and must not read the secrets that this process has.
+        hide()?;
         let mut command = match &self.program {
             Program::Other(program) => Command::new(program),
             Program::This => Command::new(this_program()?),

@@ -11,7 +11,7 @@ use std::{
 
 use media::{Limits, Pool};
 
-use super::{inside, make, pictures, pool_within};
+use super::{inside, make, pictures, pool, pool_within};
 
 /// A pool whose processes run a shell script.
 fn scripted(folder: &Path, script: &str) -> Pool {
@@ -76,6 +76,27 @@ async fn a_path_that_cannot_be_said_takes_no_process() {
         .expect_err("JSON has no such word");
 
     assert_eq!(error.code(), "files_unavailable");
+}
+
+/// It has the user of its pool, so only this keeps it from reading the pool's environment.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_process_cannot_look_into_its_pool() {
+    use rustix::process::{DumpableBehavior, dumpable_behavior};
+
+    let folder = tempfile::tempdir().expect("a folder");
+
+    let made = make(
+        &pool(),
+        folder.path(),
+        &pictures::rgb_png(),
+        &[inside("a", 9)],
+    )
+    .await;
+
+    assert!(made.is_ok(), "{made:?}");
+    let now = dumpable_behavior().expect("Linux says");
+    assert_eq!(now, DumpableBehavior::NotDumpable);
 }
 
 #[tokio::test]

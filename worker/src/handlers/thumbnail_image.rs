@@ -195,8 +195,11 @@ fn refusal(code: Code) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     use inference::{EngineConfig, FetchOptions, Source};
+    use jobs::Job as _;
     use models::{
         OwnerId,
         file_types::FileType,
@@ -258,6 +261,13 @@ mod tests {
             file_id: file.id,
             sizes: sizes::standard(),
         }
+    }
+
+    #[test]
+    fn there_is_time_for_two_processes() {
+        let both = Duration::from_secs(2 * Limits::default().wall_seconds_max);
+
+        assert!(ThumbnailImage::TIMEOUT > both);
     }
 
     on_both! {
