@@ -49,6 +49,9 @@ pub const WANTED_SIDE_MAX: u32 = 4096;
 /// The longest name of a variant in bytes.
 pub const NAME_BYTES_MAX: usize = 40;
 
+/// Parts of the colour profile of a JPEG: each has a number of one byte, counted from 1.
+pub const PROFILE_PARTS_MAX: usize = 255;
+
 /// Scans of a progressive JPEG; encoders write about ten.
 pub const SCANS_MAX: usize = 100;
 

@@ -71,6 +71,20 @@ async fn every_kind_of_image_becomes_the_drawing() {
         ),
         ("CMYK JPEG", pictures::cmyk_jpeg(ColorType::Cmyk)),
         ("YCCK JPEG", pictures::cmyk_jpeg(ColorType::CmykAsYcck)),
+        (
+            "JPEG of JFIF and of Adobe's RGB",
+            pictures::jpeg(|encoder| {
+                let adobe = b"Adobe\0\x64\0\0\0\0\0".to_vec();
+                encoder.add_app_segment(14, adobe).expect("it fits");
+            }),
+        ),
+        (
+            "YCCK JPEG of an unusual transform",
+            pictures::jpeg_of(&pictures::inks(), ColorType::CmykAsYcck, |encoder| {
+                let adobe = b"Adobe\0\x64\0\0\0\0\x01".to_vec();
+                encoder.add_app_segment(14, adobe).expect("it fits");
+            }),
+        ),
         ("PNG", pictures::rgb_png()),
         ("PNG with alpha", pictures::rgba_png()),
         ("PNG of 16 bits", pictures::deep_png()),
