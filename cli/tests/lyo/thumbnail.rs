@@ -55,6 +55,50 @@ async fn what_is_no_image_is_refused_with_its_code() -> anyhow::Result<()> {
         String::from_utf8_lossy(&output.stderr).contains("unsupported_type"),
         "{output:?}"
     );
+    assert_eq!(fs::read_dir(folder.path())?.count(), 0, "an empty folder");
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_images_that_would_overwrite_each_other_are_both_refused() -> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let (one, other) = (folder.path().join("a.jpg"), folder.path().join("b/a.jpeg"));
+    fs::create_dir(folder.path().join("b"))?;
+    fs::copy(image(), &one)?;
+    fs::copy(image(), &other)?;
+    let out = folder.path().join("out");
+    let mut command = lyo(folder.path());
+    command.arg("thumbnail").args([&one, &other]).arg("--out");
+
+    let output = command.arg(&out).output().await?;
+
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("would both go to"),
+        "{output:?}"
+    );
+    assert!(!out.exists());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_image_in_the_way_of_its_own_folder_leaves_the_others_alone() -> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let plain = folder.path().join("plain");
+    fs::copy(image(), &plain)?;
+    let mut command = lyo(folder.path());
+    command.arg("thumbnail").arg(&plain).arg(image());
+    command.args(["--size", "8", "--out"]).arg(folder.path());
+
+    let output = command.output().await?;
+
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("cannot create"),
+        "{output:?}"
+    );
+    assert!(plain.is_file());
+    assert!(folder.path().join("turned/8.webp").exists());
     Ok(())
 }
 
