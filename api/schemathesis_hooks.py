@@ -1,8 +1,11 @@
 """What a schema cannot say: rules that depend on earlier requests or on the time."""
 
+import re
 import uuid
 
 import schemathesis
+
+ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}@([a-z0-9]{1,63}\.){1,3}[a-z]{2,63}")
 
 
 @schemathesis.hook
@@ -43,3 +46,7 @@ def before_call(context, case, kwargs):
     for field in ("password", "new"):
         if isinstance(body.get(field), str) and 10 <= len(body[field]) <= 256:
             body[field] = "plankton wedding copper 47"
+    # Nobody is written to at an address that is not their account's.
+    address = body.get("address")
+    if case.path == "/v1/contact" and isinstance(address, str) and len(address) <= 254:
+        body["address"] = None if ADDRESS.fullmatch(address) else address

@@ -71,12 +71,18 @@ pub struct IdentityArgs {
 }
 
 impl IdentityArgs {
-    /// With keys, everybody has to sign in.
+    /// Whether who comes without a token is taken for the author of this machine. With keys, everybody
+    /// has to sign in.
+    pub fn is_open(&self) -> bool {
+        self.signing_keys.is_none() && !self.sign_in
+    }
+
+    /// Has the API know callers so.
     pub fn apply(&self, app: &mut App) {
         if let Some(keys) = &self.signing_keys {
             app.keys = keys.clone();
         }
-        app.open = self.signing_keys.is_none() && !self.sign_in;
+        app.open = self.is_open();
     }
 }
 

@@ -1,17 +1,23 @@
 //! What every handler shares, and the endpoint that is built from it.
 
+use std::sync::Arc;
+
 use jobs::{Event, State, Task, bell::Bell, store::Glance};
 use models::{Conn, Db, Tx, id::TaskId};
 use platform::health::Health;
 use poem::{Endpoint, EndpointExt, Response, Route, endpoint::make_sync, get, web::Html};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
 use crate::{
     access::SigningKeys,
     caller::Caller,
     edge,
-    limits::Timeouts,
+    limits::{
+        CONNECTIONS_MAX, FILES_ARRIVING_MAX, FILES_ARRIVING_PER_CALLER_MAX, RESETS_AT_ONCE_MAX,
+        SOCKETS_PER_CALLER_MAX, Timeouts,
+    },
     methods::Methods,
     network::Network,
     openapi,
@@ -21,7 +27,7 @@ use crate::{
     problem::Problem,
     reads::Reads,
     routes::{self, metrics::Looked, webhooks::WebhookKey, ws},
-    sockets::Sockets,
+    seats::Seats,
     standings::Standings,
     stored_files::Files,
     submissions::{self, Item, Stored, Submissions},
@@ -52,15 +58,21 @@ pub struct App {
     /// Proves that events come from `SendGrid`; none are taken without it.
     pub sendgrid_key: Option<WebhookKey>,
     /// Every open WebSocket.
-    pub sockets: Sockets,
+    pub sockets: Seats,
+    /// Every file that is arriving.
+    pub arrivals: Seats,
     /// Where files lie; none are taken without a place.
     pub files: Files,
+    /// What makes files of uploads, beside the requests that ask for it.
+    pub(crate) joining: TaskTracker,
     submissions: Submissions,
     pub(crate) reads: Reads,
     pub(crate) looked: Looked,
     pub(crate) passwords: Passwords,
     pub(crate) standings: Standings,
     pub(crate) throttle: Throttle,
+    /// Room for those that write a mail beside an answer.
+    pub(crate) resets: Arc<Semaphore>,
     outage: Outage,
 }
 
@@ -81,11 +93,14 @@ impl App {
             operators: Operators::default(),
             network: Network::default(),
             sendgrid_key: None,
-            sockets: Sockets::default(),
+            sockets: Seats::new(SOCKETS_PER_CALLER_MAX, CONNECTIONS_MAX / 2),
+            arrivals: Seats::new(FILES_ARRIVING_PER_CALLER_MAX, FILES_ARRIVING_MAX),
+            joining: TaskTracker::new(),
             files: Files::default(),
             looked: Looked::default(),
             passwords: Passwords::default(),
             standings: Standings::default(),
+            resets: Arc::new(Semaphore::new(RESETS_AT_ONCE_MAX)),
             outage: Outage::default(),
         }
     }

@@ -3,10 +3,13 @@
 //! An operation takes a [`May`] of the permission that it needs, or says that it is [`Public`]: one of
 //! the two is part of its signature, so that the specification and the tests know it.
 
+use chrono::{DateTime, Utc};
 use models::{
-    OwnerId, SessionId, api_keys,
+    Conn, OwnerId, SessionId, api_keys,
     audit::{Action, Deed},
+    id::ApiKeyId,
     roles::{Permissions, Role},
+    sessions,
 };
 use poem::{
     Request, RequestBody,
@@ -25,18 +28,21 @@ use crate::{
 /// What the specification calls an operation that everybody may call.
 pub(crate) const PUBLIC: &str = "public";
 
-/// Keys end when they are revoked, so nothing else bounds how long one is remembered.
-const KEPT_SECONDS: u64 = 60;
-
 /// The authenticated caller of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller {
     /// Whose rows the request sees and makes.
     pub(crate) owner: OwnerId,
+    /// What the account is; the token may be good for less.
+    pub(crate) role: Role,
     /// What the caller may do.
     pub(crate) permissions: Permissions,
     /// The session of the token, when it belongs to one.
     pub(crate) session: Option<SessionId>,
+    /// The epoch of the account, when there is a session.
+    epoch: i64,
+    /// The key of a machine, when it is one.
+    key: Option<ApiKeyId>,
     /// Who is behind the session, when it is not the owner.
     pub(crate) impersonator: Option<OwnerId>,
 }
@@ -123,29 +129,90 @@ impl<'a> ApiExtractor<'a> for Public {
 impl Caller {
     /// Whoever uses this machine alone: an author whose system it is.
     pub(crate) fn local(operators: &Operators) -> Self {
+        if matches!(operators, Operators::Everybody) {
+            return Self::of_machine(Role::Admin);
+        }
+        let author = Self::of_machine(Role::Author);
         let own = [Permission::SendEmails, Permission::ReadMetrics];
-        let permissions = match operators {
-            Operators::Everybody => Permissions::of(Role::Admin),
-            _ => own
-                .into_iter()
-                .fold(Permissions::of(Role::Author), Permissions::with),
-        };
         Self {
-            owner: OwnerId::LOCAL,
-            permissions,
-            session: None,
-            impersonator: None,
+            permissions: own.into_iter().fold(author.permissions, Permissions::with),
+            ..author
         }
     }
 
     /// Whoever has the operator token: a program, mostly, and no person.
     fn operator() -> Self {
+        Self::of_machine(Role::Operator)
+    }
+
+    /// Somebody without an account, who is what they are as long as this process runs.
+    fn of_machine(role: Role) -> Self {
         Self {
             owner: OwnerId::LOCAL,
-            permissions: Permissions::of(Role::Operator),
+            role,
+            permissions: Permissions::of(role),
             session: None,
+            epoch: 0,
+            key: None,
             impersonator: None,
         }
+    }
+
+    /// Whose session it is, unless it has ended or is of another epoch.
+    async fn of_session(
+        conn: &mut Conn,
+        owner: OwnerId,
+        session: SessionId,
+        epoch: i64,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Self>, Problem> {
+        let standing = sessions::standing(conn, owner, session, now).await?;
+        let Some(standing) = standing.filter(|standing| standing.epoch == epoch) else {
+            return Ok(None);
+        };
+        let mut permissions = Permissions::of(standing.role);
+        if standing.impersonator_id.is_some() {
+            // What decides over the account itself stays with its owner.
+            permissions = permissions.and(Permissions::for_machines());
+        }
+        Ok(Some(Self {
+            owner,
+            role: standing.role,
+            permissions,
+            session: Some(session),
+            epoch,
+            key: None,
+            impersonator: standing.impersonator_id,
+        }))
+    }
+
+    fn of_key(standing: &api_keys::Standing) -> Self {
+        Self {
+            owner: standing.user_id,
+            role: standing.role,
+            permissions: standing.permissions(),
+            session: None,
+            epoch: 0,
+            key: Some(standing.id),
+            impersonator: None,
+        }
+    }
+
+    /// Whether the caller may still do this: to be asked now and then by what outlasts a request.
+    pub(crate) async fn still(&self, app: &App, permission: Permission) -> Result<bool, Problem> {
+        let now = app.db.now();
+        let caller = match (self.session, self.key) {
+            (Some(session), _) => {
+                let mut conn = app.conn().await?;
+                Self::of_session(&mut conn, self.owner, session, self.epoch, now).await?
+            }
+            (None, Some(key)) => {
+                let standing = api_keys::standing_of(&mut app.conn().await?, key, now).await?;
+                standing.as_ref().map(Self::of_key)
+            }
+            (None, None) => Some(*self),
+        };
+        Ok(caller.is_some_and(|caller| caller.permissions.has(permission)))
     }
 
     /// What the caller does, as it is written down.
@@ -196,12 +263,13 @@ async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
     if matches!(&app.operators, Operators::Bearer(operator) if *operator == digest) {
         return Ok(Caller::operator());
     }
-    if let Some(caller) = app.standings.find(&digest) {
-        return Ok(caller);
-    }
+    let asked = match app.standings.find(&digest) {
+        Ok(caller) => return Ok(caller),
+        Err(asked) => asked,
+    };
     if token.starts_with(api_keys::PREFIX) {
-        let caller = by_key(app, token).await?.ok_or_else(invalid)?;
-        app.standings.keep(digest, caller, KEPT_SECONDS);
+        let (caller, left) = by_key(app, token).await?.ok_or_else(invalid)?;
+        app.standings.keep(asked, digest, caller, left);
         return Ok(caller);
     }
     let now = app.db.now();
@@ -210,28 +278,15 @@ async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
         .read(token, now)
         .map_err(|refused| refusal(Some(refused)))?;
     let mut conn = app.conn().await?;
-    let standing = models::sessions::standing(&mut conn, claims.sub, claims.sid, now).await?;
-    let standing = standing
-        .filter(|standing| standing.epoch == claims.epoch)
-        .ok_or_else(invalid)?;
-    let mut permissions = Permissions::of(standing.role);
-    if standing.impersonator_id.is_some() {
-        // What decides over the account itself stays with its owner.
-        permissions = permissions.and(Permissions::for_machines());
-    }
-    let caller = Caller {
-        owner: claims.sub,
-        permissions,
-        session: Some(claims.sid),
-        impersonator: standing.impersonator_id,
-    };
+    let caller = Caller::of_session(&mut conn, claims.sub, claims.sid, claims.epoch, now).await?;
+    let caller = caller.ok_or_else(invalid)?;
     let left = (claims.exp - now.timestamp()).try_into().unwrap_or(0);
-    app.standings.keep(digest, caller, left);
+    app.standings.keep(asked, digest, caller, left);
     Ok(caller)
 }
 
-/// Whose key it is. When it was used is written down beside the request.
-async fn by_key(app: &App, secret: &str) -> Result<Option<Caller>, Problem> {
+/// Whose key it is, and for how many seconds more. When it was used is written down beside the request.
+async fn by_key(app: &App, secret: &str) -> Result<Option<(Caller, u64)>, Problem> {
     let now = app.db.now();
     let standing = api_keys::standing(&mut app.conn().await?, secret, now).await?;
     let Some(standing) = standing else {
@@ -245,12 +300,10 @@ async fn by_key(app: &App, secret: &str) -> Result<Option<Caller>, Problem> {
             tx.commit().await
         });
     }
-    Ok(Some(Caller {
-        owner: standing.user_id,
-        permissions: standing.permissions(),
-        session: None,
-        impersonator: None,
-    }))
+    let left = standing.expires_at.map_or(u64::MAX, |end| {
+        (end - now).num_seconds().try_into().unwrap_or(0)
+    });
+    Ok(Some((Caller::of_key(&standing), left)))
 }
 
 fn refusal(refused: Option<Refused>) -> Problem {

@@ -200,6 +200,10 @@ codes! {
         "There are too many uploads",
         "One owner has 100 uploads at most that have not ended.",
         "Complete or delete one; each ends by itself after a day.";
+    TOO_MANY_VARIANTS: "too_many_variants", 409, Scope::Operations(&["create_thumbnails"]),
+        "The picture has too many thumbnails",
+        "Of one picture, 64 variants are kept at most: 32 sizes, each in two formats.",
+        "Use the sizes that are there. They go with the file.";
     PRECONDITION_FAILED: "precondition_failed", 412, Scope::Operations(&["delete_course", "update_schedule"]),
         "It has changed in the meantime",
         "`If-Match` names another version than the present one.",
@@ -264,11 +268,15 @@ codes! {
         "There are too many WebSockets",
         "One caller keeps at most 1,000 of them open.",
         "Subscribe to several tasks on one WebSocket: up to 100.";
+    TOO_MANY_ARRIVING: "too_many_arriving", 429, Scope::Operations(ARRIVING),
+        "Too many files arrive at once",
+        "One caller brings at most 8 files at the same time.",
+        "Wait until one of them has arrived.";
     INTERNAL: "internal", 500, Scope::Every,
         "Something went wrong on our side",
         "The server met a condition that it does not know how to handle. The log has the reason under the same `request_id`.",
         "Try again. If it happens again, report the `request_id`.";
-    QUEUE_DRAINING: "queue_draining", 503, Scope::Operations(&["submit_task", "submit_tasks", "create_course", "send_email", "create_file", "append_upload", "complete_upload", "create_thumbnails"]),
+    QUEUE_DRAINING: "queue_draining", 503, Scope::Operations(&["submit_task", "submit_tasks", "create_course", "send_email", "create_file", "append_upload", "complete_upload", "create_thumbnails", "register", "verify", "change_address"]),
         "The queue takes no new tasks",
         "An operator drains the queue: it finishes what it has.",
         "Try again after `Retry-After`, with the same `Idempotency-Key`.";
@@ -284,7 +292,15 @@ codes! {
         "The storage does not answer",
         "Where the bytes of files lie is away, busy, or not configured.",
         "Try again after `Retry-After`, with the same `Idempotency-Key`.";
-    STORAGE_FULL: "storage_full", 507, Scope::Operations(&["create_file", "append_upload", "complete_upload"]),
+    BYTES_BEING_DELETED: "bytes_being_deleted", 503, Scope::Operations(ARRIVING),
+        "The same bytes are being deleted",
+        "Nobody had a file with these bytes any more, so they are on their way out. That takes seconds, and three minutes at most.",
+        "Try again after `Retry-After`.";
+    SERVER_BUSY: "server_busy", 503, Scope::Operations(ARRIVING),
+        "The server is busy",
+        "As many files arrive, or as many sockets are open, as this server has room for.",
+        "Try again after `Retry-After`.";
+    STORAGE_FULL: "storage_full", 507, Scope::Operations(ARRIVING),
         "The storage is full",
         "There is no room for more bytes. Nothing of this file was stored; of an upload, what had arrived before is kept.",
         "Try again when the operator has made room.";
@@ -430,39 +446,23 @@ pub const STORED: &[&str] = &[
     "complete_upload",
 ];
 
+/// The operations by which the bytes of files arrive.
+pub const ARRIVING: &[&str] = &[
+    "create_file",
+    "create_upload",
+    "append_upload",
+    "complete_upload",
+];
+
 /// The operations that are admitted only so often.
 pub const THROTTLED: &[&str] = &[
     "register",
+    "verify",
     "login",
     "refresh",
     "change_password",
     "forgot_password",
+    "reset_password",
     "change_address",
     "delete_me",
 ];
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn names_are_unique_and_found_in_both_spellings() {
-        let names: HashSet<_> = ALL.iter().map(|code| code.name).collect();
-
-        assert_eq!(names.len(), ALL.len());
-        for code in ALL {
-            let reference = code.reference();
-            let spelling = reference.rsplit('/').next().expect("it has a slash");
-            assert_eq!(
-                Code::find(code.name).map(|found| found.name),
-                Some(code.name)
-            );
-            assert_eq!(
-                Code::find(spelling).map(|found| found.name),
-                Some(code.name)
-            );
-        }
-    }
-}

@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use jobs::{Priority, Task, kinds::SendEmail, store::Options};
 use models::{Address, OwnerId, Tx, emails::Letter, templates::Template, users::User};
 use serde_json::{Map, Value, json};
+use tracing::warn;
 
-use crate::{place::Place, problem::Problem, request::RequestContext};
+use crate::{app::App, place::Place, problem::Problem, request::RequestContext};
 
 /// Who gets a letter.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,8 @@ pub(crate) enum Event {
     AddressChanged,
     /// A refresh token came twice.
     TokenReused,
+    /// A key for machines was made.
+    KeyCreated,
 }
 
 impl Event {
@@ -55,7 +58,30 @@ impl Event {
             (Self::AddressChanged, true) => "Ihre Mailadresse wurde geändert",
             (Self::TokenReused, false) => "A session was ended because its token was copied",
             (Self::TokenReused, true) => "Eine Sitzung wurde beendet, weil ihr Token kopiert wurde",
+            (Self::KeyCreated, false) => "A key for programs was made for your account",
+            (Self::KeyCreated, true) => "Für Ihr Konto wurde ein Schlüssel für Programme erstellt",
         }
+    }
+}
+
+/// Tells of something that has happened to an account and stands, whether a mail can be asked for at the
+/// moment or not: what secures an account must not wait for the queue of mails.
+pub(crate) async fn tell(
+    app: &App,
+    user: &User,
+    event: Event,
+    place: &Place,
+    context: &RequestContext,
+) {
+    let telling = async {
+        let (mut tx, now) = (app.begin().await?, app.db.now());
+        let task = notice(&mut tx, user.into(), event, place, context, now).await?;
+        tx.commit().await?;
+        app.bell.tell(&task, now);
+        Ok::<_, Problem>(())
+    };
+    if let Err(problem) = telling.await {
+        warn!(cause = problem.cause, user.id = %user.id, "Nobody is told of {event:?}: {problem}");
     }
 }
 

@@ -42,6 +42,16 @@ pub const UPLOAD_PIECE_BYTES: usize = 4 * 1024 * 1024;
 /// The longest description of an upload by its client.
 pub const UPLOAD_METADATA_BYTES_MAX: usize = 4 * 1024;
 
+/// How many files one caller may bring to a process at once. Each holds some megabytes.
+pub const FILES_ARRIVING_PER_CALLER_MAX: usize = 8;
+
+/// How many files may arrive in a process at once.
+pub const FILES_ARRIVING_MAX: usize = 64;
+
+/// How long a request waits until a file was made of its upload. Then it is answered without, and
+/// `GET` tells. Shorter than `REQUEST_TIMEOUT` and `IDLE_TIMEOUT`.
+pub const UPLOAD_JOIN_WAIT: Duration = Duration::from_secs(25);
+
 /// How long a request that brings a file may take. Within it, no pause may be longer than
 /// `BODY_TIMEOUT`.
 pub const UPLOAD_TIMEOUT: Duration = Duration::from_hours(1);
@@ -120,8 +130,15 @@ pub const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 255;
 /// Passwords that are hashed at the same time at most: each takes 19 MiB and a core.
 pub const HASHES_AT_ONCE_MAX: usize = 4;
 
-/// Tries of one password, whether there is such an account or not.
+/// Tries of one password from one place, whether there is such an account or not. Not of the password
+/// alone: whoever knows an address could keep its owner out.
 pub const LOGINS: Policy = Policy::new("logins", 10, Duration::from_secs(30));
+
+/// Tries of one password from everywhere.
+pub const LOGINS_PER_ADDRESS: Policy = Policy::new("logins_address", 100, Duration::from_secs(5));
+
+/// Tries of the password of who has signed in.
+pub const PROOFS: Policy = Policy::new("proofs", 10, Duration::from_secs(30));
 
 /// Tries from one place, whoever's password it is.
 pub const LOGINS_PER_PLACE: Policy = Policy::new("logins_place", 50, Duration::from_secs(2));
@@ -134,6 +151,15 @@ pub const REGISTRATIONS: Policy = Policy::new("registrations", 20, Duration::fro
 
 /// Mails to choose a new password, to one address.
 pub const FORGOTTEN: Policy = Policy::new("forgotten", 3, Duration::from_mins(10));
+
+/// Links that are followed from one place.
+pub const LINKS: Policy = Policy::new("links", 50, Duration::from_secs(2));
+
+/// Mails to confirm that an account moves, to one address.
+pub const ADDRESS_MAILS: Policy = Policy::new("address_mails", 3, Duration::from_mins(10));
+
+/// Mails to choose a new password that are written at the same time at most.
+pub const RESETS_AT_ONCE_MAX: usize = 16;
 
 /// Mails to choose a new password, asked for from one place.
 pub const FORGOTTEN_PER_PLACE: Policy = Policy::new("forgotten_place", 20, Duration::from_secs(30));
@@ -162,6 +188,12 @@ pub struct Timeouts {
     pub send: Duration,
     /// The same for a request that brings a file.
     pub upload: Duration,
+    /// How often a WebSocket is asked for a sign of life, and its caller looked up again.
+    pub ping: Duration,
+    /// How often a quiet event stream gets a comment, and the caller of any is looked up again.
+    pub comment: Duration,
+    /// How long a request waits until a file was made of its upload.
+    pub join: Duration,
 }
 
 impl Default for Timeouts {
@@ -171,6 +203,9 @@ impl Default for Timeouts {
             request: REQUEST_TIMEOUT,
             send: SOCKET_SEND_TIMEOUT,
             upload: UPLOAD_TIMEOUT,
+            ping: SOCKET_PING_PERIOD,
+            comment: EVENTS_COMMENT_PERIOD,
+            join: UPLOAD_JOIN_WAIT,
         }
     }
 }

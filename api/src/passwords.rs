@@ -24,6 +24,18 @@ impl Passwords {
         Ok(self.compute(move || passwords::hash(&password)).await??)
     }
 
+    /// The same of a new password, unless it is soon guessed by somebody who knows these words.
+    pub(crate) async fn hash_new(&self, password: &str, about: &[&str]) -> Result<String, Problem> {
+        let password = password.to_owned();
+        let about: Vec<String> = about.iter().map(|text| (*text).to_owned()).collect();
+        let work = move || {
+            let about: Vec<&str> = about.iter().map(String::as_str).collect();
+            passwords::check(&password, &about)?;
+            passwords::hash(&password)
+        };
+        Ok(self.compute(work).await??)
+    }
+
     /// Whether it is the password that was kept; as slow for one that nobody has.
     pub(crate) async fn verify(
         &self,

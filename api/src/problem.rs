@@ -16,7 +16,10 @@ use poem_openapi::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::codes::{self, Code};
+use crate::{
+    codes::{self, Code},
+    routes::files::tus,
+};
 
 /// The media type of every error.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
@@ -204,6 +207,11 @@ impl Problem {
             response
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        // A client of tus looks there for a version that both speak.
+        if code.name == codes::TUS_VERSION_NOT_SUPPORTED.name {
+            let headers = response.headers_mut();
+            headers.insert("tus-version", HeaderValue::from_static(tus::VERSION));
         }
         if code.status == 426 {
             let headers = response.headers_mut();

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, ensure};
 use poem::{Server, listener::TcpAcceptor};
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{join, net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -59,14 +59,19 @@ pub async fn serve(
         ..config
     };
     let acceptor = Connections::new(TcpAcceptor::from_tokio(listener)?, config);
-    let sockets = app.sockets.clone();
+    // Whoever keeps many WebSockets open leaves room for requests.
+    app.sockets = app.sockets.at_most(config.connections_max / 2);
+    let (sockets, joining) = (app.sockets.clone(), app.joining.clone());
     let server = Server::new_with_acceptor(acceptor);
     let drain = Some(config.drain_timeout);
     server
         .run_with_graceful_shutdown(build(app), stop.cancelled_owned(), drain)
         .await?;
-    // The server does not count what has become a WebSocket. One that does not close in time is cut off.
-    let _ = timeout(config.drain_timeout, sockets.closed()).await;
+    // The server does not count what has become a WebSocket, nor what goes on beside a request. What
+    // does not end in time is cut off.
+    joining.close();
+    let ended = async { join!(sockets.left(), joining.wait()) };
+    let _ = timeout(config.drain_timeout, ended).await;
     Ok(())
 }
 

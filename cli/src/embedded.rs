@@ -4,14 +4,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow};
 use api::{ApiConfig, App, Files, Network, Operators, SigningKeys, check_address};
-use chrono::TimeDelta;
 use jobs::{Queue, bell::Bell, relay, store};
 use media::Pool;
-use models::{
-    db::{Db, DbOptions},
-    sessions::{self, Origin},
-    users,
-};
+use models::db::{Db, DbOptions};
 use platform::health::Health;
 use tokio::{
     net::TcpListener,
@@ -65,8 +60,8 @@ impl Embedded {
         app.keys = keys::of(&args.identity, &data)?;
         let keys = app.keys.clone();
         // Only this machine reaches its own address: without a token, whoever may run the system is
-        // its author, and may operate it.
-        app.open = address.ip().is_loopback() && !args.identity.sign_in;
+        // its author, and may operate it. Unless its operator wants tokens.
+        app.open = address.ip().is_loopback() && args.identity.is_open();
         app.network = Network::new(args.network.clone());
         app.operators = args.operator.operators(Operators::Everybody);
         app.sendgrid_key
@@ -117,18 +112,7 @@ impl Embedded {
     /// # Errors
     /// When the database fails.
     pub async fn token(&self) -> anyhow::Result<String> {
-        let (mut tx, now) = (self.db.begin().await?, self.db.now());
-        let user = users::local(&mut tx, now).await?;
-        let origin = Origin {
-            agent: "lyo dev".to_owned(),
-            ..Origin::default()
-        };
-        let session = sessions::create(&mut tx, user.id, &origin, now).await?;
-        tx.commit().await?;
-        let lifetime = TimeDelta::days(1);
-        Ok(self
-            .keys
-            .sign(user.id, session.id, user.epoch, now, lifetime))
+        keys::token(&self.db, &self.keys).await
     }
 
     /// Waits until a part fails; none ends by itself otherwise.

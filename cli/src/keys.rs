@@ -8,6 +8,12 @@ use std::{
 
 use anyhow::Context;
 use api::{IdentityArgs, SigningKeys};
+use chrono::TimeDelta;
+use models::{
+    Db,
+    sessions::{self, Origin},
+    users,
+};
 
 /// The file in the data folder.
 const FILE: &str = "signing.key";
@@ -29,6 +35,22 @@ pub(crate) fn of(identity: &IdentityArgs, data: &Path) -> anyhow::Result<Signing
     text.trim()
         .parse()
         .with_context(|| format!("{} holds no signing key", path.display()))
+}
+
+/// A token for the author of this machine, good for a day.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn token(db: &Db, keys: &SigningKeys) -> anyhow::Result<String> {
+    let (mut tx, now) = (db.begin().await?, db.now());
+    let user = users::local(&mut tx, now).await?;
+    let origin = Origin {
+        agent: "lyo".to_owned(),
+        ..Origin::default()
+    };
+    let session = sessions::create(&mut tx, user.id, &origin, now).await?;
+    tx.commit().await?;
+    Ok(keys.sign(user.id, session.id, user.epoch, now, TimeDelta::days(1)))
 }
 
 /// Writes a fresh key that nobody else on the machine can read.

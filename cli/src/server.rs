@@ -5,6 +5,7 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use anyhow::Context;
 use media::{Limits, Pool};
+use models::db::{Db, DbOptions};
 use platform::config::Secret;
 use tokio::{net::TcpListener, time::sleep};
 use tracing::debug;
@@ -13,6 +14,7 @@ use crate::{
     client::{self, Client},
     config::SystemArgs,
     embedded::Embedded,
+    keys,
     lock::{Claim, DataLock},
 };
 
@@ -68,7 +70,7 @@ impl Server {
         };
         let base = format!("http://{address}");
         Ok(Self {
-            client: Client::new(&base, None)?,
+            client: Client::new(&base, token(args, &kind).await?)?,
             base,
             kind,
         })
@@ -121,4 +123,23 @@ impl Server {
             Kind::Named | Kind::Neighbour => Ok(()),
         }
     }
+}
+
+/// What proves to the server of the data folder that this command is its author's, where it asks.
+async fn token(args: &SystemArgs, kind: &Kind) -> anyhow::Result<Option<Secret>> {
+    if args.identity.is_open() {
+        return Ok(None);
+    }
+    let token = match kind {
+        Kind::Ours(system, _) => system.token().await?,
+        Kind::Named | Kind::Neighbour => {
+            let keys = keys::of(&args.identity, &args.data.folder()?)?;
+            let url = args.database.url(&args.data)?;
+            let db = Db::connect(url.expose(), &DbOptions::default()).await?;
+            let token = keys::token(&db, &keys).await?;
+            db.close().await;
+            token
+        }
+    };
+    Ok(Some(token.parse()?))
 }

@@ -1,10 +1,14 @@
 //! `lyo thumbnail`: the variants of images on this machine, as the platform makes them.
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use media::{Fit, Format, Limits, Pool, Wanted};
+use media::{Fit, Format, Limits, Made, Pool, Wanted};
 
 /// Which images, and what to make of them.
 #[derive(Clone, Debug, Args)]
@@ -25,39 +29,65 @@ pub(crate) struct ThumbnailArgs {
 /// Makes the variants of each image; the exit code is 1 when one of them is refused.
 ///
 /// # Errors
-/// When a folder cannot be created.
+/// When two images would be written to one folder; nothing is written then.
 pub(crate) async fn run(args: &ThumbnailArgs) -> anyhow::Result<ExitCode> {
+    let folders = folders(args)?;
     let pool = Pool::new(Limits::default());
     let wanted: Vec<Wanted> = args.sizes.iter().copied().map(wanted).collect();
     let mut code = ExitCode::SUCCESS;
-    for file in &args.files {
-        let out = args.out.join(file.file_stem().unwrap_or_default());
-        fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
-        match pool.variants(file, &wanted, &out).await {
-            Ok(made) => {
-                println!(
-                    "{}: {}x{}, {}, {}",
-                    file.display(),
-                    made.width,
-                    made.height,
-                    made.colour,
-                    made.thumbhash
-                );
-                for variant in made.variants {
-                    let path = variant.path.display();
-                    println!(
-                        "  {path}: {}x{}, {} bytes",
-                        variant.width, variant.height, variant.bytes
-                    );
-                }
-            }
+    for (file, out) in args.files.iter().zip(&folders) {
+        match make(&pool, file, &wanted, out).await {
+            Ok(made) => print(file, made),
             Err(error) => {
-                eprintln!("{}: {error} ({})", file.display(), error.code());
+                eprintln!("{}: {error:#}", file.display());
                 code = ExitCode::FAILURE;
             }
         }
     }
     Ok(code)
+}
+
+/// The folder of each image.
+fn folders(args: &ThumbnailArgs) -> anyhow::Result<Vec<PathBuf>> {
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for file in &args.files {
+        let folder = args.out.join(file.file_stem().unwrap_or_default());
+        if let Some(at) = folders.iter().position(|other| *other == folder) {
+            let (other, file) = (args.files[at].display(), file.display());
+            bail!("{other} and {file} would both go to {}", folder.display());
+        }
+        folders.push(folder);
+    }
+    Ok(folders)
+}
+
+async fn make(pool: &Pool, file: &Path, wanted: &[Wanted], out: &Path) -> anyhow::Result<Made> {
+    let fresh = !out.exists();
+    fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+    let made = pool.variants(file, wanted, out).await;
+    if made.is_err() && fresh {
+        // Whatever is in it was made for this image, and is no variant.
+        fs::remove_dir_all(out).with_context(|| format!("cannot remove {}", out.display()))?;
+    }
+    made.map_err(|error| anyhow!("{error} ({})", error.code()))
+}
+
+fn print(file: &Path, made: Made) {
+    println!(
+        "{}: {}x{}, {}, {}",
+        file.display(),
+        made.width,
+        made.height,
+        made.colour,
+        made.thumbhash
+    );
+    for variant in made.variants {
+        let path = variant.path.display();
+        println!(
+            "  {path}: {}x{}, {} bytes",
+            variant.width, variant.height, variant.bytes
+        );
+    }
 }
 
 fn wanted(size: u32) -> Wanted {

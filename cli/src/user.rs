@@ -5,7 +5,9 @@ use api::IdentityArgs;
 use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use models::{
-    Address, Db, DbOptions, OwnerId, contacts, credentials, passwords,
+    Address, Db, DbOptions, OwnerId,
+    audit::{self, Action, Deed},
+    contacts, credentials, passwords,
     roles::Role,
     sessions::{self, Origin},
     users::{self, NewUser},
@@ -127,6 +129,8 @@ async fn create(args: &CreateArgs) -> anyhow::Result<()> {
     };
     let user = users::create(&mut tx, &new, now).await?;
     credentials::put(&mut tx, user.id, &hash, now).await?;
+    let deed = deed(Action::Registered, format!("users/{}", user.id));
+    audit::append(&mut tx, &deed, now).await?;
     tx.commit().await?;
     println!("{} {} {}", user.id, user.address.as_str(), user.role);
     if let Some(password) = drawn {
@@ -142,6 +146,8 @@ async fn grant(args: &GrantArgs) -> anyhow::Result<()> {
     let user = users::find_by_address(&mut tx, &address).await?;
     let user = user.context("there is no account with this address")?;
     let user = users::grant(&mut tx, user.id, args.role, now).await?;
+    let subject = format!("users/{}/role/{}", user.id, user.role);
+    audit::append(&mut tx, &deed(Action::RoleGranted, subject), now).await?;
     tx.commit().await?;
     println!("{} {} {}", user.id, user.address.as_str(), user.role);
     Ok(())
@@ -162,6 +168,8 @@ async fn token(args: &TokenArgs) -> anyhow::Result<()> {
         ..Origin::default()
     };
     let session = sessions::create(&mut tx, user.id, &origin, now).await?;
+    let deed = deed(Action::LoggedIn, format!("users/{}", user.id));
+    audit::append(&mut tx, &deed, now).await?;
     tx.commit().await?;
     let lifetime = TimeDelta::hours(args.hours.into());
     println!(
@@ -169,6 +177,18 @@ async fn token(args: &TokenArgs) -> anyhow::Result<()> {
         keys.sign(user.id, session.id, user.epoch, now, lifetime)
     );
     Ok(())
+}
+
+/// What is done here, as it is written down: whoever has the database is nobody in particular.
+fn deed(action: Action, subject: String) -> Deed {
+    Deed {
+        actor: None,
+        impersonator: None,
+        action,
+        subject,
+        place: "command line".to_owned(),
+        request_id: None,
+    }
 }
 
 impl Place {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use models::{Db, Result, idempotency};
+use models::{Db, Result, idempotency, sessions};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -29,6 +29,11 @@ const FIRINGS_KEPT: TimeDelta = TimeDelta::days(30);
 /// Workers that took no leave are forgotten this long after they were last seen.
 const WORKERS_KEPT: TimeDelta = TimeDelta::hours(1);
 
+/// Sessions are forgotten this long after they ended by themselves.
+const SESSIONS_KEPT: TimeDelta = TimeDelta::days(1);
+/// Sessions that are forgotten in one period, each with up to some thousand tokens.
+const SESSIONS_MAX: u32 = 100;
+
 /// Runs until it is stopped.
 pub(crate) async fn run(db: &Db, stop: &CancellationToken) {
     loop {
@@ -48,6 +53,7 @@ async fn keep(db: &Db) {
     report("checkpoints", forget_checkpoints(db).await);
     report("firings of schedules", forget_firings(db).await);
     report("workers", forget_workers(db).await);
+    report("sessions", forget_sessions(db).await);
     for kind in kinds::ALL {
         report(kind.kind, forget_tasks(db, kind).await);
         if let Err(error) = store::durations::learn(db, kind.kind, db.now()).await {
@@ -91,6 +97,13 @@ async fn forget_firings(db: &Db) -> Result<u64> {
 async fn forget_workers(db: &Db) -> Result<u64> {
     let mut tx = db.begin().await?;
     let forgotten = store::workers::prune(&mut tx, db.now() - WORKERS_KEPT).await?;
+    tx.commit().await?;
+    Ok(forgotten)
+}
+
+async fn forget_sessions(db: &Db) -> Result<u64> {
+    let mut tx = db.begin().await?;
+    let forgotten = sessions::prune(&mut tx, db.now() - SESSIONS_KEPT, SESSIONS_MAX).await?;
     tx.commit().await?;
     Ok(forgotten)
 }

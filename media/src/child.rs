@@ -1,8 +1,13 @@
 //! The process in which images are decoded: this program again, with one word as its argument.
 //!
-//! Nothing that an image does to it matters. It holds no secrets (its environment says where libraries are), it may
-//! grow only so much, the kernel ends it when it computes for too long, and it ends by itself when
-//! its pool is gone.
+//! Nothing that an image does to it should matter. It may grow only so much, the kernel ends it when
+//! it computes for too long, and it ends by itself when its pool is gone. Its environment says where
+//! libraries are and nothing else, and the memory and the environment of its pool are closed to it,
+//! as are its own to others (Linux).
+//!
+//! This holds against an image that makes the decoder crash, hang or grow. One that takes the decoder
+//! over still has the user of its pool: it may read and write the files of that user, and open
+//! connections. What holds against that is the container around both.
 
 use std::{env, io, process::ExitCode};
 
@@ -38,7 +43,7 @@ fn serve() -> io::Result<()> {
             bounds::of_process(&request.limits)?;
             bounded = true;
         }
-        bounds::of_image(&request.limits)?;
+        bounds::of_image(&request.limits, request.wanted.len())?;
         write(&mut answers, &Answer::from(work(&request)))?;
     }
     Ok(())
@@ -53,6 +58,19 @@ fn work(request: &Request) -> Result<Made> {
     )
 }
 
+/// Closes memory and environment of this process to others of the same user, and to core dumps.
+#[cfg(target_os = "linux")]
+pub(crate) fn hide() -> io::Result<()> {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn hide() -> io::Result<()> {
+    Ok(())
+}
+
 /// What the kernel holds a child to.
 #[cfg(unix)]
 mod bounds {
@@ -65,6 +83,7 @@ mod bounds {
     };
 
     use super::Limits;
+    use crate::limits::{VARIANT_BYTES_MAX, WANTED_MAX};
 
     /// How much more politely than its pool a child asks for the processor: heartbeats go first.
     const NICE: i32 = 5;
@@ -72,40 +91,44 @@ mod bounds {
     /// Files that a child has open: three pipes, a source and a variant.
     const FILES_MAX: u64 = 32;
 
-    /// Seconds between the signal that ends a child and the one that cannot be missed.
-    const GRACE_SECONDS: u64 = 1;
-
     pub(super) fn of_process(limits: &Limits) -> io::Result<()> {
         // How polite it is, is a wish: some systems do not grant it.
         let _ = nice(NICE);
-        lower(Resource::Core, 0, 0)?;
-        lower(Resource::Nofile, FILES_MAX, FILES_MAX)?;
+        lower(Resource::Core, 0)?;
+        lower(Resource::Nofile, FILES_MAX)?;
+        lower(Resource::Fsize, VARIANT_BYTES_MAX)?;
+        // All of its images together: what is set for each of them could be raised again up to this.
+        let images = u64::from(limits.images_per_child_max);
+        lower(Resource::Cpu, images * seconds(limits, WANTED_MAX))?;
         if let Some(bytes) = address_space() {
-            let most = bytes + limits.memory_bytes_max;
-            lower(Resource::As, most, most)?;
+            lower(Resource::As, bytes + limits.memory_bytes_max)?;
         }
-        Ok(())
+        super::hide()
     }
 
-    pub(super) fn of_image(limits: &Limits) -> io::Result<()> {
+    pub(super) fn of_image(limits: &Limits, sizes: usize) -> io::Result<()> {
         let used = clock_gettime(ClockId::ProcessCPUTime).tv_sec;
-        // The second that has begun counts as used.
-        let until = u64::try_from(used).unwrap_or(0) + 1 + limits.cpu_seconds_max;
-        let hard = getrlimit(Resource::Cpu).maximum;
-        lower(
-            Resource::Cpu,
-            until,
-            hard.unwrap_or(u64::MAX).max(until + GRACE_SECONDS),
-        )
+        let until = u64::try_from(used).unwrap_or(0) + seconds(limits, sizes);
+        let maximum = getrlimit(Resource::Cpu).maximum;
+        let limit = Rlimit {
+            current: Some(maximum.map_or(until, |maximum| until.min(maximum))),
+            maximum,
+        };
+        Ok(setrlimit(Resource::Cpu, limit)?)
     }
 
-    /// Sets a bound, or leaves the one that is already lower.
-    fn lower(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
-        let now = getrlimit(resource).maximum.unwrap_or(u64::MAX);
-        let bound = |bytes: u64| (bytes.min(now) != u64::MAX).then_some(bytes.min(now));
+    /// Of a processor, for one image; the second that has begun counts as used.
+    fn seconds(limits: &Limits, sizes: usize) -> u64 {
+        1 + limits.cpu_seconds_max + sizes as u64
+    }
+
+    /// Sets a bound for good, or leaves the one that is already lower.
+    fn lower(resource: Resource, most: u64) -> io::Result<()> {
+        let now = getrlimit(resource).maximum;
+        let most = Some(now.map_or(most, |now| most.min(now)));
         let limit = Rlimit {
-            current: bound(soft),
-            maximum: bound(hard),
+            current: most,
+            maximum: most,
         };
         Ok(setrlimit(resource, limit)?)
     }
@@ -129,7 +152,7 @@ mod bounds {
         Ok(())
     }
 
-    pub(super) fn of_image(_limits: &Limits) -> io::Result<()> {
+    pub(super) fn of_image(_limits: &Limits, _sizes: usize) -> io::Result<()> {
         Ok(())
     }
 }

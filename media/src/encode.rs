@@ -1,10 +1,10 @@
 //! From pixels to the bytes of a variant. Nothing but pixels is ever written.
 
 use jpeg_encoder::{ColorType, Encoder};
-use webpx::{EncoderConfig, Unstoppable};
+use webpx::{EncoderConfig, EncodingError, Unstoppable};
 
 use crate::{
-    error::{Error, Result},
+    error::{Code, Error, Result},
     picture::{Picture, Pixels},
     wanted::Format,
 };
@@ -35,7 +35,7 @@ fn webp(picture: &Picture) -> Result<Vec<u8>> {
         Pixels::Rgba => config.encode_rgba(bytes, width, height, Unstoppable),
         _ => config.encode_rgb(bytes, width, height, Unstoppable),
     };
-    encoded.map_err(|error| unwritten(&error))
+    encoded.map_err(|error| unencoded(error.error()))
 }
 
 fn jpeg(picture: &Picture) -> Result<Vec<u8>> {
@@ -68,6 +68,17 @@ fn on_paper(bytes: &[u8]) -> Vec<u8> {
         .collect()
 }
 
+/// What libwebp has no memory for is not of an unknown type.
+fn unencoded(error: &webpx::Error) -> Error {
+    match error {
+        webpx::Error::OutOfMemory
+        | webpx::Error::EncodeFailed(
+            EncodingError::OutOfMemory | EncodingError::BitstreamOutOfMemory,
+        ) => Error::refused(Code::TooMuchMemory, "so large a variant of it"),
+        other => unwritten(other),
+    }
+}
+
 fn unwritten(error: &impl std::fmt::Display) -> Error {
     Error::unsupported(format!("a variant cannot be encoded: {error}"))
 }
@@ -83,5 +94,17 @@ mod tests {
             [255, 255, 255, 0, 9, 255]
         );
         assert_eq!(on_paper(&[0, 100, 200, 128]), [127, 177, 227]);
+    }
+
+    #[test]
+    fn memory_that_is_missing_is_no_unknown_type() {
+        let missing = [
+            EncodingError::OutOfMemory,
+            EncodingError::BitstreamOutOfMemory,
+        ];
+
+        for error in missing.map(webpx::Error::EncodeFailed) {
+            assert_eq!(unencoded(&error).code(), "too_much_memory", "{error}");
+        }
     }
 }

@@ -34,20 +34,6 @@ pub enum Code {
 }
 
 impl Code {
-    /// All codes, in the order of the documentation.
-    pub const ALL: [Self; 10] = [
-        Self::Empty,
-        Self::UnsupportedType,
-        Self::TooManyBytes,
-        Self::TooManyPixels,
-        Self::TooMuchMemory,
-        Self::TooMuchMetadata,
-        Self::Truncated,
-        Self::Corrupt,
-        Self::TooSlow,
-        Self::Crashed,
-    ];
-
     /// The word that clients switch on.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -21,7 +21,7 @@ mod pool;
 mod resize;
 mod rows;
 mod srgb;
-#[cfg(feature = "testing")]
+#[cfg(fuzzing)]
 pub mod testing;
 mod variants;
 mod wanted;

@@ -17,7 +17,7 @@ pub struct Limits {
     pub memory_bytes_max: u64,
     /// Bytes of the colour profile, and of EXIF, each.
     pub metadata_bytes_max: usize,
-    /// Seconds of a processor for one image.
+    /// Seconds of a processor for one image; each size that is asked for adds one.
     pub cpu_seconds_max: u64,
     /// Seconds on the clock for one image; a busy machine needs more than `cpu_seconds_max`.
     pub wall_seconds_max: u64,
@@ -49,14 +49,17 @@ pub const WANTED_SIDE_MAX: u32 = 4096;
 /// The longest name of a variant in bytes.
 pub const NAME_BYTES_MAX: usize = 40;
 
-/// Of an animation the first frame is read; the others are never looked at.
-pub const FRAMES_MAX: usize = 1;
+/// Parts of the colour profile of a JPEG: each has a number of one byte, counted from 1.
+pub const PROFILE_PARTS_MAX: usize = 255;
 
 /// Scans of a progressive JPEG; encoders write about ten.
 pub const SCANS_MAX: usize = 100;
 
 /// Blocks visited by all scans of a JPEG together: 64 megapixels written in twenty scans.
 pub const BLOCK_VISITS_MAX: u64 = 32_000_000;
+
+/// Bytes of a variant, which has at most 17 megapixels.
+pub const VARIANT_BYTES_MAX: u64 = 64 << 20;
 
 /// Bytes of a request or an answer between the pool and its processes.
 pub const FRAME_BYTES_MAX: usize = 256 << 10;

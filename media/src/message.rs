@@ -28,6 +28,7 @@ pub(crate) struct Request {
 pub(crate) enum Answer {
     Made(Made),
     Refused { code: Code, detail: String },
+    Wanted(String),
     Files(String),
 }
 
@@ -36,6 +37,8 @@ impl From<Result<Made, Error>> for Answer {
         match result {
             Ok(made) => Self::Made(made),
             Err(Error::Refused { code, detail }) => Self::Refused { code, detail },
+            Err(Error::Wanted(detail)) => Self::Wanted(detail),
+            Err(Error::Files(detail)) => Self::Files(detail),
             Err(other) => Self::Files(other.to_string()),
         }
     }
@@ -46,6 +49,7 @@ impl From<Answer> for Result<Made, Error> {
         match answer {
             Answer::Made(made) => Ok(made),
             Answer::Refused { code, detail } => Err(Error::Refused { code, detail }),
+            Answer::Wanted(detail) => Err(Error::Wanted(detail)),
             Answer::Files(detail) => Err(Error::Files(detail)),
         }
     }
@@ -92,20 +96,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_arrives_as_it_was_sent() -> io::Result<()> {
+    fn an_error_arrives_as_it_was_sent() -> io::Result<()> {
+        let errors = || {
+            [
+                Error::truncated("too short"),
+                Error::Wanted("a size".to_owned()),
+                Error::Files("the disk is full".to_owned()),
+            ]
+        };
         let mut pipe = Vec::new();
-        write(&mut pipe, &Answer::from(Err(Error::truncated("too short"))))?;
-        write(&mut pipe, &Answer::Files("disk".to_owned()))?;
+        for error in errors() {
+            write(&mut pipe, &Answer::from(Err(error)))?;
+        }
 
         let mut pipe = pipe.as_slice();
-        let codes = [(); 2].map(|()| {
-            let answer: Option<Answer> = read(&mut pipe).ok().flatten();
-            answer
-                .and_then(|answer| Result::from(answer).err())
-                .map(|error| error.code())
-        });
-
-        assert_eq!(codes, [Some("truncated"), Some("files_unavailable")]);
+        for sent in errors() {
+            let answer = read::<Answer>(&mut pipe)?.map(Result::from);
+            let arrived = answer.and_then(Result::err).expect("an error");
+            assert_eq!(arrived.code(), sent.code());
+            assert_eq!(arrived.to_string(), sent.to_string());
+        }
         assert!(read::<Answer>(&mut pipe)?.is_none());
         Ok(())
     }

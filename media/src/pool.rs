@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    child::ARGUMENT,
+    child::{ARGUMENT, hide},
     error::{Code, Error},
     limits::Limits,
     message::{Answer, Request, frame, length},
@@ -28,6 +28,10 @@ const END_WAIT: Duration = Duration::from_secs(2);
 
 /// The one variable that a process keeps: some builds need it to start.
 const LIBRARIES: &str = "LD_LIBRARY_PATH";
+
+/// With which code a Rust program ends that panicked.
+#[cfg(unix)]
+const PANIC: i32 = 101;
 
 /// Pixels from which a process is not used again: what it grew by would stay with it.
 const PIXELS_KEPT_MAX: u64 = 32_000_000;
@@ -53,7 +57,6 @@ enum Program {
     /// This program, whose `main` calls `child::main` first.
     This,
     Other(PathBuf),
-    None,
 }
 
 impl Pool {
@@ -66,12 +69,6 @@ impl Pool {
     /// A pool whose processes are another program that calls [`crate::child::main`].
     pub fn of_program(limits: Limits, program: impl Into<PathBuf>) -> Self {
         Self::running(limits, Program::Other(program.into()))
-    }
-
-    /// A pool without processes, for images of one's own and tests of what is around it: they are
-    /// decoded here, and no bound on memory or time holds.
-    pub fn in_process(limits: Limits) -> Self {
-        Self::running(limits, Program::None)
     }
 
     fn running(limits: Limits, program: Program) -> Self {
@@ -96,16 +93,15 @@ impl Pool {
         out: &Path,
     ) -> Result<Made, Error> {
         check(wanted)?;
-        let _place = self.places.acquire().await.map_err(io::Error::other)?;
-        let request = Request {
+        let request = frame(&Request {
             source: source.to_owned(),
             wanted: wanted.to_vec(),
             out: out.to_owned(),
             limits: self.limits.clone(),
-        };
-        if matches!(self.program, Program::None) {
-            return in_process(request).await;
-        }
+        });
+        // A path that is not UTF-8, for example.
+        let request = request.map_err(|error| Error::Files(error.to_string()))?;
+        let _place = self.places.acquire().await.map_err(io::Error::other)?;
         let kept = self
             .idle
             .lock()
@@ -122,15 +118,16 @@ impl Pool {
         // It may have died of something else, while it was idle or of an earlier image.
         match self.ask(self.start()?, &request).await? {
             Ended::Answered(result) => result,
-            Ended::Died(_) => {
+            Ended::Died(status) if is_crash(status) => {
                 let detail = "the process that decoded it died, twice";
                 Err(Error::refused(Code::Crashed, detail))
             }
+            Ended::Died(status) => Err(io::Error::other(format!("it ended with {status}")).into()),
         }
     }
 
     /// Hands an image to a process, which is kept for the next one if it is still good.
-    async fn ask(&self, mut process: Process, request: &Request) -> Result<Ended, Error> {
+    async fn ask(&self, mut process: Process, request: &[u8]) -> Result<Ended, Error> {
         let seconds = self.limits.wall_seconds_max;
         let answer = timeout(Duration::from_secs(seconds), process.ask(request)).await;
         let Ok(answer) = answer else {
@@ -156,11 +153,16 @@ impl Pool {
     }
 
     fn start(&self) -> Result<Process, Error> {
-        let program = match &self.program {
-            Program::Other(program) => program.clone(),
-            _ => env::current_exe()?,
+        // It has the same user, and must not read the secrets that this process has.
+        hide()?;
+        let mut command = match &self.program {
+            Program::Other(program) => Command::new(program),
+            Program::This => Command::new(this_program()?),
         };
-        let mut child = Command::new(program)
+        // Ctrl-C in a terminal is for this process, which ends the others by itself.
+        #[cfg(unix)]
+        command.process_group(0);
+        let mut child = command
             .arg(ARGUMENT)
             .env_clear()
             .envs(env::vars_os().filter(|(name, _)| name == LIBRARIES))
@@ -182,20 +184,6 @@ impl Pool {
     }
 }
 
-async fn in_process(request: Request) -> Result<Made, Error> {
-    let work = move || {
-        crate::variants::variants(
-            &request.source,
-            &request.wanted,
-            &request.out,
-            &request.limits,
-        )
-    };
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(io::Error::other)?
-}
-
 enum Ended {
     Answered(Result<Made, Error>),
     Died(ExitStatus),
@@ -209,9 +197,9 @@ struct Process {
 }
 
 impl Process {
-    async fn ask(&mut self, request: &Request) -> io::Result<Answer> {
+    async fn ask(&mut self, request: &[u8]) -> io::Result<Answer> {
         self.images += 1;
-        self.stdin.write_all(&frame(request)?).await?;
+        self.stdin.write_all(request).await?;
         self.stdin.flush().await?;
         let mut begin = [0; 4];
         self.stdout.read_exact(&mut begin).await?;
@@ -222,11 +210,21 @@ impl Process {
 
     /// How the process ended that has nothing more to say.
     async fn end(mut self) -> io::Result<ExitStatus> {
+        drop(self.stdin);
         if let Ok(status) = timeout(END_WAIT, self.child.wait()).await {
             return status;
         }
         self.child.kill().await?;
         self.child.wait().await
+    }
+}
+
+/// The program that runs, also after its file was replaced by another one.
+fn this_program() -> io::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        Ok(PathBuf::from("/proc/self/exe"))
+    } else {
+        env::current_exe()
     }
 }
 
@@ -251,7 +249,33 @@ fn verdict(status: ExitStatus) -> Option<Error> {
     None
 }
 
+/// Whether the decoder made a mistake: any other end came from outside, and says nothing of the image.
+#[cfg(unix)]
+fn is_crash(status: ExitStatus) -> bool {
+    use std::os::unix::process::ExitStatusExt;
+
+    use rustix::process::Signal;
+
+    let faults = [
+        Signal::SEGV,
+        Signal::BUS,
+        Signal::ILL,
+        Signal::FPE,
+        Signal::TRAP,
+        Signal::SYS,
+    ];
+    status.code() == Some(PANIC)
+        || status
+            .signal()
+            .is_some_and(|signal| faults.iter().any(|it| it.as_raw() == signal))
+}
+
 #[cfg(not(unix))]
 fn verdict(_status: ExitStatus) -> Option<Error> {
     None
+}
+
+#[cfg(not(unix))]
+fn is_crash(_status: ExitStatus) -> bool {
+    true
 }

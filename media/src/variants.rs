@@ -1,7 +1,9 @@
 //! The whole way of an image: file, picture, sizes, files.
 
 use std::{
+    borrow::Cow,
     cmp::Reverse,
+    collections::BTreeMap,
     fs::{self, File},
     io::BufReader,
     path::Path,
@@ -38,23 +40,22 @@ pub(crate) fn variants(
     if file.metadata().map_err(unreadable)?.len() > limits.bytes_max {
         return Err(Error::refused(Code::TooManyBytes, "the file is too large"));
     }
-    let mut sizes = Vec::new();
-    let (header, picture) = decode(
+    let (mut sizes, mut steps) = (Vec::new(), Vec::new());
+    let (header, decoded) = decode(
         BufReader::with_capacity(READ_BYTES, file),
         limits,
         |header| {
             let upright = header.orientation.sides([header.width, header.height]);
             sizes = wanted.iter().map(|wanted| wanted.sizes(upright)).collect();
-            header.orientation.sides(largest(&sizes))
+            steps = plan(&sizes);
+            let largest = steps.first().map_or([1, 1], |step| step.whole);
+            header.orientation.sides(largest)
         },
     )?;
-    let picture = srgb::convert(&picture, header.profile.as_deref()).upright(header.orientation);
-    let levels = Levels::new(picture, &sizes)?;
-    let mut made = Vec::new();
-    for (wanted, sizes) in wanted.iter().zip(&sizes) {
-        made.extend(write(wanted, &levels.get(*sizes)?, out)?);
-    }
-    let (thumbhash, colour) = placeholder(levels.smallest())?;
+    let picture = srgb::convert(&decoded, header.profile.as_deref()).upright(header.orientation);
+    drop(decoded);
+    let (made, smallest) = make(picture, &steps, wanted, &sizes, out)?;
+    let (thumbhash, colour) = placeholder(&smallest)?;
     let [width, height] = header.orientation.sides([header.width, header.height]);
     Ok(Made {
         variants: made,
@@ -65,47 +66,65 @@ pub(crate) fn variants(
     })
 }
 
-fn area([width, height]: [u32; 2]) -> u64 {
-    u64::from(width) * u64::from(height)
+/// The whole picture in a size that is wanted.
+#[derive(Debug, PartialEq, Eq)]
+struct Step {
+    whole: [u32; 2],
+    /// The step whose picture is made smaller; the first is decoded in its size.
+    from: usize,
 }
 
-/// The size from which all others are made.
-fn largest(sizes: &[Sizes]) -> [u32; 2] {
-    let wholes = sizes.iter().map(|sizes| sizes.whole);
-    wholes.max_by_key(|whole| area(*whole)).unwrap_or([1, 1])
-}
-
-/// The whole picture in every size that is needed, the largest first.
-struct Levels(Vec<Picture>);
-
-impl Levels {
-    fn new(largest: Picture, sizes: &[Sizes]) -> Result<Self> {
-        let mut wholes: Vec<[u32; 2]> = sizes.iter().map(|sizes| sizes.whole).collect();
-        wholes.sort_by_key(|whole| Reverse(area(*whole)));
-        let mut levels = vec![largest];
-        for whole in wholes {
-            if levels
-                .iter()
-                .any(|level| [level.width, level.height] == whole)
-            {
-                continue;
-            }
-            let enough = |level: &&Picture| level.width * 10 >= whole[0] * CASCADE_TENTHS;
-            let from = levels.iter().rev().find(enough).unwrap_or(&levels[0]);
-            levels.push(resize(from, whole)?);
+/// Every size once, the largest first.
+fn plan(sizes: &[Sizes]) -> Vec<Step> {
+    let area = |[width, height]: [u32; 2]| u64::from(width) * u64::from(height);
+    let mut wholes: Vec<[u32; 2]> = sizes.iter().map(|sizes| sizes.whole).collect();
+    wholes.sort_by_key(|whole| Reverse(area(*whole)));
+    let mut steps: Vec<Step> = Vec::new();
+    for whole in wholes {
+        if steps.iter().any(|step| step.whole == whole) {
+            continue;
         }
-        Ok(Self(levels))
+        let enough = |step: &Step| step.whole[0] * 10 >= whole[0] * CASCADE_TENTHS;
+        let from = steps.iter().rposition(enough).unwrap_or(0);
+        steps.push(Step { whole, from });
     }
+    steps
+}
 
-    fn get(&self, sizes: Sizes) -> Result<Picture> {
-        let same = |level: &&Picture| [level.width, level.height] == sizes.whole;
-        let level = self.0.iter().find(same);
-        let level = level.ok_or_else(|| Error::Wanted("a size that was not planned".to_owned()))?;
-        Ok(level.centre(sizes.kept[0], sizes.kept[1]))
+/// Writes the variants, in the order in which they are wanted, and gives the smallest picture back.
+/// Of the larger ones those stay in memory that others are still made from.
+fn make(
+    largest: Picture,
+    steps: &[Step],
+    wanted: &[Wanted],
+    sizes: &[Sizes],
+    out: &Path,
+) -> Result<(Vec<Variant>, Picture)> {
+    let mut made = vec![Vec::new(); wanted.len()];
+    let mut kept = BTreeMap::new();
+    let mut picture = largest;
+    for (at, step) in steps.iter().enumerate() {
+        if at > 0 {
+            kept.insert(at - 1, picture);
+            kept.retain(|earlier, _| steps[at..].iter().any(|step| step.from == *earlier));
+            let from = kept
+                .get(&step.from)
+                .expect("an earlier step, which was kept");
+            picture = resize(from, step.whole)?;
+        }
+        let of_step = sizes.iter().zip(wanted).zip(&mut made);
+        for ((sizes, wanted), made) in of_step.filter(|((sizes, _), _)| sizes.whole == step.whole) {
+            *made = write(wanted, &cut(&picture, sizes.kept), out)?;
+        }
     }
+    Ok((made.into_iter().flatten().collect(), picture))
+}
 
-    fn smallest(&self) -> &Picture {
-        &self.0[self.0.len() - 1]
+fn cut(picture: &Picture, [width, height]: [u32; 2]) -> Cow<'_, Picture> {
+    if [picture.width, picture.height] == [width, height] {
+        Cow::Borrowed(picture)
+    } else {
+        Cow::Owned(picture.centre(width, height))
     }
 }
 
@@ -113,8 +132,11 @@ fn write(wanted: &Wanted, picture: &Picture, out: &Path) -> Result<Vec<Variant>>
     let mut made = Vec::new();
     for format in &wanted.formats {
         let bytes = encode(picture, *format)?;
-        let path = out.join(format!("{}.{}", wanted.name, format.extension()));
-        fs::write(&path, &bytes)
+        let name = format!("{}.{}", wanted.name, format.extension());
+        let (path, part) = (out.join(&name), out.join(format!("{name}.part")));
+        // Nobody sees half a variant.
+        fs::write(&part, &bytes)
+            .and_then(|()| fs::rename(&part, &path))
             .map_err(|error| Error::Files(format!("a variant cannot be written: {error}")))?;
         made.push(Variant {
             name: wanted.name.clone(),
@@ -126,4 +148,28 @@ fn write(wanted: &Wanted, picture: &Picture, out: &Path) -> Result<Vec<Variant>>
         });
     }
     Ok(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(sides: &[u32]) -> Vec<Sizes> {
+        let of = |side: &u32| Sizes {
+            whole: [*side, *side],
+            kept: [*side, *side],
+        };
+        sides.iter().map(of).collect()
+    }
+
+    #[test]
+    fn each_size_is_made_from_the_smallest_that_is_large_enough() {
+        let steps = plan(&sizes(&[96, 1080, 320, 96, 200]));
+
+        let steps: Vec<_> = steps
+            .iter()
+            .map(|step| (step.whole[0], step.from))
+            .collect();
+        assert_eq!(steps, [(1080, 0), (320, 0), (200, 1), (96, 2)]);
+    }
 }

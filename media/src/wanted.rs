@@ -27,14 +27,6 @@ impl Format {
             Self::Jpeg => "jpg",
         }
     }
-
-    /// Its media type.
-    pub fn media_type(self) -> &'static str {
-        match self {
-            Self::Webp => "image/webp",
-            Self::Jpeg => "image/jpeg",
-        }
-    }
 }
 
 /// How a picture of another shape meets the wanted width and height. Nothing is ever enlarged.
@@ -58,7 +50,7 @@ pub struct Wanted {
     pub height: u32,
     /// What becomes of a picture of another shape.
     pub fit: Fit,
-    /// In which formats it is written.
+    /// In which formats it is written, each once.
     pub formats: Vec<Format>,
 }
 
@@ -161,6 +153,10 @@ pub(crate) fn check(wanted: &[Wanted]) -> Result<(), Error> {
         if size.formats.is_empty() {
             return Err(Error::Wanted(format!("{name} has no format")));
         }
+        let formats = &size.formats;
+        if (1..formats.len()).any(|at| formats[..at].contains(&formats[at])) {
+            return Err(Error::Wanted(format!("{name} has a format twice")));
+        }
     }
     Ok(())
 }
@@ -222,6 +218,10 @@ mod tests {
             vec![wanted("a", 10, WANTED_SIDE_MAX + 1, Fit::Cover)],
             vec![Wanted {
                 formats: vec![],
+                ..fine.clone()
+            }],
+            vec![Wanted {
+                formats: vec![Format::Webp, Format::Jpeg, Format::Webp],
                 ..fine.clone()
             }],
         ];

@@ -12,11 +12,12 @@ use crate::{
     sql,
     sql::One,
     tokens::digest,
+    users,
 };
 
 /// What every key begins with, so that people and scanners know one when they see it.
 pub const PREFIX: &str = "lyo_key_";
-/// Keys of one account that are neither revoked nor forgotten.
+/// Keys of one account that are good.
 pub const KEYS_MAX: i64 = 50;
 /// The longest name of a key, in characters.
 pub const NAME_CHARS_MAX: usize = 100;
@@ -60,9 +61,18 @@ pub async fn create(
     now: DateTime<Utc>,
 ) -> Result<(ApiKey, String)> {
     check(name, scopes, expires_at, now)?;
+    // One after the other, so that two do not both find room for the last one.
+    users::hold(tx, user).await?;
+    // So an account has no more rows than keys, however many it makes; the audit log remembers them.
+    sql!(
+        tx,
+        execute,
+        "delete from api_keys where user_id = $1 and (revoked_at is not null or expires_at <= $2)",
+        user,
+        now,
+    )?;
     let (count,) = sql!(
-        tx, fetch_one One<i64>,
-        "select count(*) from api_keys where user_id = $1 and revoked_at is null", user,
+        tx, fetch_one One<i64>, "select count(*) from api_keys where user_id = $1", user,
     )?;
     if count >= KEYS_MAX {
         return Err(Error::Conflict("too_many_keys"));
@@ -103,6 +113,10 @@ fn check(
         let reason = "is for people alone: no key can have it";
         return Err(Error::invalid(format!("/scopes/{index}"), reason));
     }
+    if let Some(index) = (1..scopes.len()).find(|index| scopes[..*index].contains(&scopes[*index]))
+    {
+        return Err(Error::invalid(format!("/scopes/{index}"), "comes twice"));
+    }
     if expires_at.is_some_and(|end| end <= now) {
         return Err(Error::invalid("/expires_at", "must be in the future"));
     }
@@ -118,6 +132,8 @@ pub struct Standing {
     pub user_id: OwnerId,
     /// What the account is.
     pub role: Role,
+    /// When the key ends by itself.
+    pub expires_at: Option<DateTime<Utc>>,
     #[sqlx(json)]
     scopes: Vec<Permission>,
     used_at: Option<DateTime<Utc>>,
@@ -145,11 +161,27 @@ pub async fn standing(
 ) -> Result<Option<Standing>> {
     sql!(
         conn, fetch_optional Standing,
-        "select k.id, k.user_id, u.role, k.scopes, k.used_at
+        "select k.id, k.user_id, u.role, k.scopes, k.expires_at, k.used_at
         from api_keys k join users u on u.id = k.user_id
         where k.digest = $1 and k.revoked_at is null and u.suspended_at is null
             and (k.expires_at is null or k.expires_at > $2)",
         digest(secret), now,
+    )
+}
+
+/// The same for a key that was good before.
+pub async fn standing_of(
+    conn: &mut Conn,
+    id: ApiKeyId,
+    now: DateTime<Utc>,
+) -> Result<Option<Standing>> {
+    sql!(
+        conn, fetch_optional Standing,
+        "select k.id, k.user_id, u.role, k.scopes, k.expires_at, k.used_at
+        from api_keys k join users u on u.id = k.user_id
+        where k.id = $1 and k.revoked_at is null and u.suspended_at is null
+            and (k.expires_at is null or k.expires_at > $2)",
+        id, now,
     )
 }
 
@@ -190,4 +222,16 @@ pub async fn revoke(tx: &mut Tx, user: OwnerId, id: ApiKeyId, now: DateTime<Utc>
         return Err(Error::NotFound("key"));
     }
     Ok(())
+}
+
+/// Revokes every key of an account.
+pub async fn revoke_all(tx: &mut Tx, user: OwnerId, now: DateTime<Utc>) -> Result<()> {
+    sql!(
+        tx,
+        execute,
+        "update api_keys set revoked_at = $2 where user_id = $1 and revoked_at is null",
+        user,
+        now,
+    )
+    .map(|_| ())
 }

@@ -196,16 +196,55 @@ pub async fn list(
     below: Option<i64>,
     limit: Limit,
 ) -> Result<Vec<Entry>> {
+    let (below, limit) = (below.unwrap_or(i64::MAX), limit.and_one());
+    let Filter {
+        actor,
+        action,
+        subject,
+        after,
+        before,
+    } = filter;
+    // A text for each index: what may be absent cannot be looked up in one.
+    if actor.is_some() {
+        return sql!(
+            conn, fetch_all Entry,
+            "select * from audit_entries
+            where actor_id = $2 and seq < $1 and ($3 is null or action = $3)
+                and ($4 is null or subject = $4) and ($5 is null or at >= $5)
+                and ($6 is null or at < $6)
+            order by seq desc
+            limit $7",
+            below, actor, action, subject, after, before, limit,
+        );
+    }
+    if subject.is_some() {
+        return sql!(
+            conn, fetch_all Entry,
+            "select * from audit_entries
+            where subject = $2 and seq < $1 and ($3 is null or action = $3)
+                and ($4 is null or at >= $4) and ($5 is null or at < $5)
+            order by seq desc
+            limit $6",
+            below, subject, action, after, before, limit,
+        );
+    }
+    if action.is_some() {
+        return sql!(
+            conn, fetch_all Entry,
+            "select * from audit_entries
+            where action = $2 and seq < $1 and ($3 is null or at >= $3) and ($4 is null or at < $4)
+            order by seq desc
+            limit $5",
+            below, action, after, before, limit,
+        );
+    }
     sql!(
         conn, fetch_all Entry,
         "select * from audit_entries
-        where seq < $1 and ($2 is null or actor_id = $2) and ($3 is null or action = $3)
-            and ($4 is null or subject = $4) and ($5 is null or at >= $5)
-            and ($6 is null or at < $6)
+        where seq < $1 and ($2 is null or at >= $2) and ($3 is null or at < $3)
         order by seq desc
-        limit $7",
-        below.unwrap_or(i64::MAX), filter.actor, &filter.action, &filter.subject, filter.after,
-        filter.before, limit.and_one(),
+        limit $4",
+        below, after, before, limit,
     )
 }
 

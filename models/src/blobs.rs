@@ -10,29 +10,40 @@ use crate::{
     db::Tx,
     error::{Error, Result},
     sql,
-    sql::One,
 };
 
 /// How long bytes lie that nobody refers to. Longer than it takes to refer to them once their name
 /// is reserved.
 pub const ORPHANED: TimeDelta = TimeDelta::hours(1);
-/// Who dooms bytes has this long to delete them; then somebody else tries.
-pub const DELETING: TimeDelta = TimeDelta::minutes(10);
+/// Who dooms bytes has this long to delete them; then somebody else tries, or brings them again.
+pub const DELETING: TimeDelta = TimeDelta::minutes(3);
+/// When bytes that could not be deleted are tried again.
+pub const POSTPONED: TimeDelta = TimeDelta::hours(1);
 
-/// Reserves the name of bytes before they get it. Refused as unavailable for the moment in which the
-/// same bytes are being deleted.
+/// What was found when somebody looked at bytes whose time had come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// Nobody refers to these digests: their bytes are the caller's to delete.
+    pub doomed: Vec<String>,
+    /// Whether there may be more to look at.
+    pub more: bool,
+}
+
+/// Reserves the name of bytes before they get it; `bytes_being_deleted` for the moment in which the
+/// same bytes are.
 pub async fn reserve(tx: &mut Tx, digest: &str, size: i64, now: DateTime<Utc>) -> Result<()> {
     let rows = sql!(
         tx,
         execute,
         "insert into blobs (digest, size_bytes, check_at, created_at)
         values ($1, $2, $3, $4)
-        on conflict (digest) do update set check_at = excluded.check_at
-        where blobs.doomed_at is null",
+        on conflict (digest) do update set check_at = excluded.check_at, doomed_at = null
+        where blobs.doomed_at is null or blobs.doomed_at <= $5",
         digest,
         size,
         now + ORPHANED,
         now,
+        now - DELETING,
     )?;
     refuse_doomed(rows)
 }
@@ -60,34 +71,64 @@ pub async fn release(tx: &mut Tx, digest: &str, now: DateTime<Utc>) -> Result<()
     Ok(())
 }
 
-/// Looks at the bytes whose time has come, at most `limit`: dooms those that nobody refers to, and
-/// answers their digests.
-pub async fn doom(tx: &mut Tx, limit: i64, now: DateTime<Utc>) -> Result<Vec<String>> {
-    sql!(
-        tx,
-        execute,
-        "update blobs set check_at = null
-        where check_at <= $1 and doomed_at is null and (
-            exists (select 1 from files f where f.digest = blobs.digest)
-            or exists (select 1 from file_variants v where v.digest = blobs.digest)
-        )",
-        now,
-    )?;
-    let doomed = sql!(
-        tx, fetch_all One<String>,
-        "update blobs set doomed_at = $1
-        where digest in (
+/// Looks at bytes whose time has come, at most `limit`, and dooms those that nobody refers to.
+pub async fn doom(tx: &mut Tx, limit: i64, now: DateTime<Utc>) -> Result<Looked> {
+    let looked = sql!(
+        tx, fetch_all (String, Option<DateTime<Utc>>),
+        postgres
+        // What somebody else has in hand is passed over, so that nobody waits here.
+        "update blobs
+        set (check_at, doomed_at) = (
+            select case when needed then null else blobs.check_at end,
+                case when needed then null else $1 end
+            from (select exists (select 1 from files f where f.digest = blobs.digest)
+                or exists (select 1 from file_variants v where v.digest = blobs.digest) as needed
+            ) looked)
+        where digest = any(array(
             select b.digest from blobs b
             where b.check_at <= $1 and (b.doomed_at is null or b.doomed_at <= $2)
             order by b.check_at
             limit $3
-        ) and check_at <= $1 and (doomed_at is null or doomed_at <= $2)
-            and not exists (select 1 from files f where f.digest = blobs.digest)
-            and not exists (select 1 from file_variants v where v.digest = blobs.digest)
-        returning digest",
+            for update skip locked))
+        returning digest, doomed_at",
+        sqlite
+        "update blobs
+        set (check_at, doomed_at) = (
+            select case when needed then null else blobs.check_at end,
+                case when needed then null else $1 end
+            from (select exists (select 1 from files f where f.digest = blobs.digest)
+                or exists (select 1 from file_variants v where v.digest = blobs.digest) as needed
+            ) looked)
+        where digest in (
+            select b.digest from blobs b
+            where b.check_at <= $1 and (b.doomed_at is null or b.doomed_at <= $2)
+            order by b.check_at
+            limit $3)
+        returning digest, doomed_at",
         now, now - DELETING, limit,
     )?;
-    Ok(doomed.into_iter().map(|(digest,)| digest).collect())
+    let more = i64::try_from(looked.len()).is_ok_and(|looked| looked >= limit);
+    let doomed = looked
+        .into_iter()
+        .filter(|(_, doomed_at)| doomed_at.is_some());
+    Ok(Looked {
+        doomed: doomed.map(|(digest, _)| digest).collect(),
+        more,
+    })
+}
+
+/// Says that bytes which were doomed at `doomed_at` could not be deleted: they are tried again later,
+/// after those that can.
+pub async fn postpone(tx: &mut Tx, digest: &str, doomed_at: DateTime<Utc>) -> Result<()> {
+    sql!(
+        tx,
+        execute,
+        "update blobs set check_at = $3 where digest = $1 and doomed_at = $2",
+        digest,
+        doomed_at,
+        doomed_at + POSTPONED,
+    )?;
+    Ok(())
 }
 
 /// Forgets bytes that were doomed at `doomed_at` and are deleted; whether they still were.
@@ -104,7 +145,7 @@ pub async fn forget(tx: &mut Tx, digest: &str, doomed_at: DateTime<Utc>) -> Resu
 
 fn refuse_doomed(rows: u64) -> Result<()> {
     if rows == 0 {
-        return Err(Error::unavailable("the same bytes are being deleted"));
+        return Err(Error::Conflict("bytes_being_deleted"));
     }
     Ok(())
 }

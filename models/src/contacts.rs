@@ -59,6 +59,44 @@ pub async fn put(
     )
 }
 
+/// Calls an owner otherwise, by a name and a language that are valid; where nothing is known, nothing is.
+pub async fn rename(
+    tx: &mut Tx,
+    owner: OwnerId,
+    name: &str,
+    language: &str,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    sql!(
+        tx,
+        execute,
+        "update contacts set name = $2, language = $3, updated_at = $4 where owner_id = $1",
+        owner,
+        name,
+        language,
+        now,
+    )
+    .map(|_| ())
+}
+
+/// Reaches an owner elsewhere; whoever wants no mail gets none there either.
+pub async fn move_to(
+    tx: &mut Tx,
+    owner: OwnerId,
+    address: &Address,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    sql!(
+        tx,
+        execute,
+        "update contacts set address = $2, updated_at = $3 where owner_id = $1",
+        owner,
+        address,
+        now,
+    )
+    .map(|_| ())
+}
+
 /// The name, trimmed. Refuses a name or a language that cannot stand in a mail.
 pub fn check(name: Option<&str>, language: &str) -> Result<Option<String>> {
     let name = name.map(person).transpose();

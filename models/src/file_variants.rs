@@ -1,6 +1,9 @@
 //! What was made of a picture: sizes, each in a few formats.
 
-use std::str::FromStr;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    str::FromStr,
+};
 
 use chrono::{DateTime, Utc};
 
@@ -70,18 +73,57 @@ impl FromStr for VariantName {
     }
 }
 
-/// Stores a variant whose bytes are reserved and in the storage; one of the same name is replaced.
-pub async fn put(tx: &mut Tx, new: &Variant) -> Result<()> {
-    let replaced = find(
+/// Refuses more variants than a file may have: `too_many_variants`.
+pub fn check<'v>(
+    there: &'v [Variant],
+    wanted: impl IntoIterator<Item = (&'v str, Format)>,
+) -> Result<()> {
+    let there = there.iter().map(|variant| (&*variant.name, variant.format));
+    let all: BTreeSet<_> = there.chain(wanted).collect();
+    if i64::try_from(all.len()).is_ok_and(|all| all <= VARIANTS_MAX) {
+        return Ok(());
+    }
+    Err(Error::Conflict("too_many_variants"))
+}
+
+/// Stores variants of a file, whose bytes are reserved and in the storage; those of the same name are
+/// replaced. `NotFound` when the file is gone, `too_many_variants` when there would be more than
+/// [`VARIANTS_MAX`].
+pub async fn put(tx: &mut Tx, file: FileId, new: &[Variant], now: DateTime<Utc>) -> Result<()> {
+    // Whoever else adds to the file, or deletes it, waits: what is read here stays true.
+    let held = sql!(
         tx,
-        new.file_id,
-        &VariantName {
-            name: new.name.clone(),
-            format: new.format,
-        },
-    )
-    .await?;
-    blobs::refer(tx, &new.digest).await?;
+        execute,
+        "update files set name = name where id = $1",
+        file
+    )?;
+    if held == 0 {
+        return Err(Error::NotFound("file"));
+    }
+    let there = list(tx, file).await?;
+    check(&there, new.iter().map(|one| (&*one.name, one.format)))?;
+    let replaced = there.iter().filter(|old| {
+        new.iter()
+            .any(|one| (&one.name, one.format) == (&old.name, old.format))
+    });
+    let mut needed: BTreeMap<&str, bool> = replaced.map(|old| (&*old.digest, false)).collect();
+    needed.extend(new.iter().map(|one| (&*one.digest, true)));
+    // By digest: everybody takes the rows of bytes in the same order, so nobody waits for somebody
+    // who waits.
+    for (digest, needed) in needed {
+        if needed {
+            blobs::refer(tx, digest).await?;
+        } else {
+            blobs::release(tx, digest, now).await?;
+        }
+    }
+    for one in new {
+        insert(tx, file, one).await?;
+    }
+    Ok(())
+}
+
+async fn insert(tx: &mut Tx, file: FileId, new: &Variant) -> Result<()> {
     sql!(
         tx,
         execute,
@@ -91,7 +133,7 @@ pub async fn put(tx: &mut Tx, new: &Variant) -> Result<()> {
         on conflict (file_id, name, format) do update
         set width = excluded.width, height = excluded.height, digest = excluded.digest,
             size_bytes = excluded.size_bytes, created_at = excluded.created_at",
-        new.file_id,
+        file,
         &new.name,
         new.format,
         new.width,
@@ -100,12 +142,7 @@ pub async fn put(tx: &mut Tx, new: &Variant) -> Result<()> {
         new.size_bytes,
         new.created_at,
     )?;
-    match replaced {
-        Some(old) if old.digest != new.digest => {
-            blobs::release(tx, &old.digest, new.created_at).await
-        }
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// A variant of a file, if it was made.
@@ -122,16 +159,20 @@ pub async fn list(conn: &mut Conn, file: FileId) -> Result<Vec<Variant>> {
     list_of(conn, &[file]).await
 }
 
-/// The variants of several files, the smallest of each first.
+/// The variants of several files, the smallest of each first, at most [`VARIANTS_MAX`] of each.
 pub async fn list_of(conn: &mut Conn, files: &[FileId]) -> Result<Vec<Variant>> {
-    let limit = VARIANTS_MAX.saturating_mul(i64::try_from(files.len()).unwrap_or(i64::MAX));
     sql!(
         conn, fetch_all Variant,
-        postgres "select * from file_variants where file_id = any($1)
-            order by file_id, width, height, name, format desc limit $2",
-        sqlite "select * from file_variants
-            where file_id in (select unhex(value) from json_each($1))
-            order by file_id, width, height, name, format desc limit $2",
-        files.iter().copied().collect::<Ids>(), limit,
+        postgres "select * from (
+                select v.*, row_number() over (
+                    partition by file_id order by width, height, name, format desc) as place
+                from file_variants v where file_id = any($1)
+            ) placed where place <= $2 order by file_id, place",
+        sqlite "select * from (
+                select v.*, row_number() over (
+                    partition by file_id order by width, height, name, format desc) as place
+                from file_variants v where file_id in (select unhex(value) from json_each($1))
+            ) placed where place <= $2 order by file_id, place",
+        files.iter().copied().collect::<Ids>(), VARIANTS_MAX,
     )
 }

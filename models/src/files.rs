@@ -4,20 +4,24 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     address::is_unsafe,
-    blobs,
+    blobs::{self, ORPHANED},
     db::{Conn, Tx},
     error::{Error, Result},
     file_types::FileType,
-    file_usage, file_variants,
+    file_usage::{self, FILES_MAX},
     id::{FileId, OwnerId, TaskId},
     page::{Cursor, Limit, Page},
     sql,
+    sql::{Ids, One},
+    uploads,
 };
 
 /// The largest file: 4 GiB. S3 copies no larger ones at once.
 pub const FILE_BYTES_MAX: i64 = 4 * 1024 * 1024 * 1024;
 /// The longest name, in characters.
 pub const NAME_CHARS_MAX: usize = 200;
+/// Files that are deleted in one step when all of an owner go.
+const DELETED_AT_ONCE: i64 = 1_000;
 
 /// A row of `files`.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -178,18 +182,73 @@ pub async fn describe(tx: &mut Tx, id: FileId, picture: &Picture) -> Result<()> 
 /// Deletes a file of this owner with its variants, or `NotFound`. Bytes that nobody else refers to
 /// are swept later.
 pub async fn delete(tx: &mut Tx, owner: OwnerId, id: FileId, now: DateTime<Utc>) -> Result<()> {
-    let variants = file_variants::list(tx, id).await?;
-    let deleted = sql!(
+    // Whoever adds variants has this row: what is released below includes theirs.
+    let held = sql!(
         tx, fetch_optional File,
-        "delete from files where id = $1 and owner_id = $2 returning *",
+        "update files set name = name where id = $1 and owner_id = $2 returning *",
         id, owner,
     )?;
-    let file = deleted.ok_or(Error::NotFound("file"))?;
-    file_usage::discharge(tx, owner, file.size_bytes).await?;
-    blobs::release(tx, &file.digest, now).await?;
-    for variant in variants {
-        blobs::release(tx, &variant.digest, now).await?;
+    let file = held.ok_or(Error::NotFound("file"))?;
+    remove(tx, [id].into_iter().collect(), now).await?;
+    file_usage::discharge(tx, owner, file.size_bytes).await
+}
+
+/// Deletes all files of an owner, and what of them is on its way; the bytes are swept later.
+pub async fn delete_all(tx: &mut Tx, owner: OwnerId, now: DateTime<Utc>) -> Result<()> {
+    for _ in 0..=FILES_MAX / DELETED_AT_ONCE {
+        let held = sql!(
+            tx, fetch_all One<FileId>,
+            "update files set name = name
+            where id in (select id from files where owner_id = $1 limit $2)
+            returning id",
+            owner, DELETED_AT_ONCE,
+        )?;
+        if held.is_empty() {
+            break;
+        }
+        remove(tx, held.into_iter().map(|(id,)| id).collect(), now).await?;
     }
+    uploads::expire_all(tx, owner, now).await?;
+    sql!(
+        tx,
+        execute,
+        "delete from file_usage where owner_id = $1",
+        owner
+    )?;
+    Ok(())
+}
+
+/// Deletes files whose rows this transaction holds.
+async fn remove(tx: &mut Tx, ids: Ids, now: DateTime<Utc>) -> Result<()> {
+    sql!(
+        tx,
+        execute,
+        postgres
+        // Everybody takes the rows of bytes in the same order, so nobody waits for somebody who waits.
+        "update blobs set check_at = $2
+        where digest = any(array(
+            select b.digest from blobs b
+            where b.digest in (
+                select f.digest from files f where f.id = any($1)
+                union select v.digest from file_variants v where v.file_id = any($1))
+            order by b.digest
+            for update))",
+        sqlite
+        "update blobs set check_at = $2
+        where digest in (
+            select digest from files where id in (select unhex(value) from json_each($1))
+            union select digest from file_variants
+                where file_id in (select unhex(value) from json_each($1)))",
+        ids.clone(),
+        now + ORPHANED,
+    )?;
+    sql!(
+        tx,
+        execute,
+        postgres "delete from files where id = any($1)",
+        sqlite "delete from files where id in (select unhex(value) from json_each($1))",
+        ids,
+    )?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     id::{OwnerId, SessionId},
     page::{Cursor, Limit, Page},
-    roles::Role,
+    roles::{Permission, Permissions, Role},
     sql,
     tokens::digest,
     words,
@@ -39,7 +39,7 @@ words! {
         Reuse = "reuse",
         /// The password or the address changed.
         Password = "password",
-        /// The account was suspended.
+        /// The account was suspended, or may do less.
         Suspension = "suspension",
     }
 }
@@ -165,6 +165,14 @@ pub async fn refresh(tx: &mut Tx, token: &str, now: DateTime<Utc>) -> Result<Ref
         session.id, now, expires_at,
     )?;
     let next = issue(tx, session.id, now).await?;
+    // Whoever comes back with a token as old as that has lost the session anyway.
+    sql!(
+        tx,
+        execute,
+        "delete from refresh_tokens where session_id = $1 and used_at < $2",
+        session.id,
+        now - LIFETIME,
+    )?;
     Ok(Refreshed::Next(Box::new(session), next))
 }
 
@@ -216,13 +224,13 @@ pub async fn end(
     Ok(())
 }
 
-/// Ends every session of a user that lives.
+/// Ends every session of a user that lives, and those in which that user acts as somebody else.
 pub async fn end_all(tx: &mut Tx, user: OwnerId, why: End, now: DateTime<Utc>) -> Result<()> {
     sql!(
         tx,
         execute,
         "update sessions set ended_at = $2, ended_by = $3
-        where user_id = $1 and ended_at is null",
+        where (user_id = $1 or impersonator_id = $1) and ended_at is null",
         user,
         now,
         why,
@@ -239,32 +247,39 @@ pub struct Standing {
     pub epoch: i64,
     /// Who is behind the session, when it is not its user.
     pub impersonator_id: Option<OwnerId>,
+    impersonator_role: Option<Role>,
 }
 
-/// How the account of a session stands; nothing when the session has ended or may do nothing.
+/// How the account of a session stands; nothing when the session has ended or may do nothing, or who is
+/// behind it may not act as somebody else.
 pub async fn standing(
     conn: &mut Conn,
     user: OwnerId,
     id: SessionId,
     now: DateTime<Utc>,
 ) -> Result<Option<Standing>> {
-    sql!(
+    let standing = sql!(
         conn, fetch_optional Standing,
-        "select u.role, u.epoch, s.impersonator_id
+        "select u.role, u.epoch, s.impersonator_id, i.role as impersonator_role
         from sessions s join users u on u.id = s.user_id
+            left join users i on i.id = s.impersonator_id
         where s.id = $2 and s.user_id = $1 and s.ended_at is null and s.expires_at > $3
-            and u.suspended_at is null",
+            and u.suspended_at is null and i.suspended_at is null",
         user, id, now,
-    )
+    )?;
+    // Whoever acts as somebody else may do so only as long as they may begin to.
+    let may = |role| Permissions::of(role).has(Permission::Impersonate);
+    Ok(standing.filter(|standing| standing.impersonator_role.is_none_or(may)))
 }
 
-/// Forgets sessions that ended long ago, at most 1,000 of them, and answers how many.
-pub async fn forget(tx: &mut Tx, before: DateTime<Utc>) -> Result<u64> {
+/// Forgets sessions that ended by themselves before this time, with their tokens: at most `limit`.
+pub async fn prune(tx: &mut Tx, before: DateTime<Utc>, limit: u32) -> Result<u64> {
     sql!(
         tx,
         execute,
         "delete from sessions where id in
-            (select id from sessions where expires_at < $1 order by expires_at limit 1000)",
+            (select id from sessions where expires_at < $1 order by expires_at limit $2)",
         before,
+        i64::from(limit),
     )
 }

@@ -8,7 +8,12 @@ use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::db::{Db, DbOptions};
+use crate::{
+    blobs,
+    db::{Db, DbOptions},
+    file_usage,
+    files::{self, File, NewFile},
+};
 
 /// What a test body returns: `?` works on any error.
 pub type TestResult<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -67,6 +72,16 @@ impl TestDb {
         }
         Ok(())
     }
+}
+
+/// Stores a file whose bytes are in the storage, as the API does.
+pub async fn file(db: &Db, new: &NewFile) -> TestResult<File> {
+    let mut tx = db.begin().await?;
+    blobs::reserve(&mut tx, &new.digest, new.size, db.now()).await?;
+    file_usage::charge(&mut tx, new.owner, new.size).await?;
+    let file = files::create(&mut tx, new, db.now()).await?;
+    tx.commit().await?;
+    Ok(file)
 }
 
 /// Where the PostgreSQL server for tests is; an error that says what to do when there is none.

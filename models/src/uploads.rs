@@ -1,6 +1,7 @@
 //! Files that come piece by piece. Each piece is in the storage before its row is here.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
 
 use crate::{
     db::{Conn, Tx},
@@ -12,6 +13,13 @@ use crate::{
 
 /// How long an upload may take, from its beginning.
 pub const LIFETIME: TimeDelta = TimeDelta::days(1);
+/// How long the URL of a presigned upload is good for. Nobody can take it back, so the upload is
+/// charged that long whatever becomes of it.
+pub const URL_LIFETIME: TimeDelta = TimeDelta::hours(1);
+/// How long a presigned upload may take. What was begun while the URL was good may end after that.
+pub const PRESIGNED_LIFETIME: TimeDelta = TimeDelta::hours(2);
+/// Whoever makes a file of an upload says so again before this is over; then somebody else may.
+pub const JOINING: TimeDelta = TimeDelta::minutes(1);
 /// The most pieces of one upload.
 pub const PARTS_MAX: i64 = 10_000;
 /// The most uploads of one owner that have not ended.
@@ -38,6 +46,10 @@ pub struct Upload {
     pub file_id: Option<FileId>,
     /// When it became a file.
     pub finished_at: Option<DateTime<Utc>>,
+    /// Until when somebody makes a file of it.
+    pub joining_until: Option<DateTime<Utc>>,
+    /// Until when its owner can put bytes into the bucket by a URL.
+    pub presigned_until: Option<DateTime<Utc>>,
     /// When it is forgotten.
     pub expires_at: DateTime<Utc>,
     /// When it began.
@@ -55,6 +67,11 @@ pub struct Part {
     pub name: String,
 }
 
+/// The temporary name of what is put into the bucket by a URL.
+pub fn object(id: UploadId) -> String {
+    Uuid::from(id).simple().to_string()
+}
+
 /// Begins an upload and charges its size, or refuses it: `quota_exceeded`, `too_many_uploads`.
 pub async fn create(
     tx: &mut Tx,
@@ -64,17 +81,67 @@ pub async fn create(
     digest: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<Upload> {
+    let upload = new(UploadId::new(), owner, name, size, digest, now);
+    insert(tx, &upload).await
+}
+
+/// The same for one whose URL is signed already.
+pub async fn create_presigned(
+    tx: &mut Tx,
+    id: UploadId,
+    owner: OwnerId,
+    name: &str,
+    size: i64,
+    digest: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<Upload> {
+    let upload = Upload {
+        presigned_until: Some(now + URL_LIFETIME),
+        expires_at: now + PRESIGNED_LIFETIME,
+        ..new(id, owner, name, size, digest, now)
+    };
+    insert(tx, &upload).await
+}
+
+fn new(
+    id: UploadId,
+    owner: OwnerId,
+    name: &str,
+    size: i64,
+    digest: Option<&str>,
+    now: DateTime<Utc>,
+) -> Upload {
+    Upload {
+        id,
+        owner_id: owner,
+        name: name.to_owned(),
+        size_bytes: size,
+        offset_bytes: 0,
+        parts: 0,
+        digest: digest.map(str::to_owned),
+        file_id: None,
+        finished_at: None,
+        joining_until: None,
+        presigned_until: None,
+        expires_at: now + LIFETIME,
+        created_at: now,
+    }
+}
+
+async fn insert(tx: &mut Tx, new: &Upload) -> Result<Upload> {
     // Whoever else charges the same owner waits, so the count below holds.
-    file_usage::charge(tx, owner, size).await?;
+    file_usage::charge(tx, new.owner_id, new.size_bytes).await?;
     let created = sql!(
         tx, fetch_optional Upload,
-        "insert into uploads (id, owner_id, name, size_bytes, digest, expires_at, created_at)
-        select $1, $2, $3, $4, $5, $6, $7
+        "insert into uploads
+            (id, owner_id, name, size_bytes, digest, presigned_until, expires_at, created_at)
+        select $1, $2, $3, $4, $5, $6, $7, $8
         where (
             select count(*) from uploads where owner_id = $2 and finished_at is null
-        ) < $8
+        ) < $9
         returning *",
-        UploadId::new(), owner, name, size, digest, now + LIFETIME, now, UPLOADS_MAX,
+        new.id, new.owner_id, &new.name, new.size_bytes, new.digest.as_deref(), new.presigned_until,
+        new.expires_at, new.created_at, UPLOADS_MAX,
     )?;
     created.ok_or(Error::Conflict("too_many_uploads"))
 }
@@ -142,57 +209,116 @@ pub async fn parts(conn: &mut Conn, id: UploadId) -> Result<Vec<Part>> {
     )
 }
 
-/// Says that the whole has become a file, once; `offset_mismatch` when it was or is not whole. The
-/// pieces are the caller's to remove from the storage.
+/// Claims an upload that has arrived as a whole, to make a file of it. Nothing when somebody else
+/// makes or has made it, or when it is not whole.
+pub async fn join(tx: &mut Tx, id: UploadId, now: DateTime<Utc>) -> Result<Option<Upload>> {
+    sql!(
+        tx, fetch_optional Upload,
+        "update uploads set joining_until = $2
+        where id = $1 and offset_bytes = size_bytes and finished_at is null and expires_at > $3
+            and (joining_until is null or joining_until <= $3)
+        returning *",
+        id, now + JOINING, now,
+    )
+}
+
+/// Says that whoever claimed the upload is still at it, until then; or no more.
+pub async fn claim(tx: &mut Tx, id: UploadId, until: Option<DateTime<Utc>>) -> Result<()> {
+    sql!(
+        tx,
+        execute,
+        "update uploads set joining_until = $2 where id = $1 and finished_at is null",
+        id,
+        until,
+    )?;
+    Ok(())
+}
+
+/// Says that the whole has become a file, once; `offset_mismatch` when it was or is not whole.
+/// Answers the temporary names that are the caller's to remove from the storage.
 pub async fn finish(
     tx: &mut Tx,
     id: UploadId,
     file: FileId,
     now: DateTime<Utc>,
-) -> Result<Vec<Part>> {
+) -> Result<Vec<String>> {
     let pieces = parts(tx, id).await?;
-    let rows = sql!(
-        tx,
-        execute,
-        "update uploads set file_id = $2, finished_at = $3
-        where id = $1 and offset_bytes = size_bytes and finished_at is null",
-        id,
-        file,
-        now,
+    let finished = sql!(
+        tx, fetch_optional Upload,
+        "update uploads set file_id = $2, finished_at = $3, joining_until = null
+        where id = $1 and offset_bytes = size_bytes and finished_at is null and expires_at > $3
+        returning *",
+        id, file, now,
     )?;
-    if rows == 0 {
-        return Err(Error::Conflict("offset_mismatch"));
-    }
+    let upload = finished.ok_or(Error::Conflict("offset_mismatch"))?;
     sql!(
         tx,
         execute,
         "delete from upload_parts where upload_id = $1",
         id
     )?;
-    Ok(pieces)
+    Ok(names(&upload, pieces))
 }
 
-/// Ends an upload of this owner; one that has not become a file is no longer charged. Answers the
-/// pieces, which are the caller's to remove from the storage.
-pub async fn delete(tx: &mut Tx, owner: OwnerId, id: UploadId) -> Result<Vec<Part>> {
-    let pieces = parts(tx, id).await?;
-    let deleted = sql!(
+/// Ends an upload of this owner; one that has not become a file is no longer charged. While its URL is
+/// good it is only hidden, and charged on. Answers the temporary names that are the caller's to
+/// remove from the storage.
+pub async fn delete(
+    tx: &mut Tx,
+    owner: OwnerId,
+    id: UploadId,
+    now: DateTime<Utc>,
+) -> Result<Vec<String>> {
+    // Whoever adds a piece has this row: what is answered includes theirs.
+    let held = sql!(
         tx, fetch_optional Upload,
-        "delete from uploads where id = $1 and owner_id = $2 returning *",
-        id, owner,
+        "update uploads set expires_at = $3
+        where id = $1 and owner_id = $2
+            and (expires_at > $3 or presigned_until is null or presigned_until <= $3)
+        returning *",
+        id, owner, now,
     )?;
-    let upload = deleted.ok_or(Error::NotFound("upload"))?;
-    if upload.finished_at.is_none() {
-        file_usage::discharge(tx, owner, upload.size_bytes).await?;
+    let upload = held.ok_or(Error::NotFound("upload"))?;
+    let pieces = parts(tx, id).await?;
+    if upload.presigned_until.is_none_or(|until| until <= now) {
+        sql!(tx, execute, "delete from uploads where id = $1", id)?;
+        if upload.finished_at.is_none() {
+            file_usage::discharge(tx, owner, upload.size_bytes).await?;
+        }
     }
-    Ok(pieces)
+    Ok(names(&upload, pieces))
 }
 
-/// Uploads that have expired, at most `limit`: they are to be deleted one by one.
+/// What lies in the storage for an upload. More may have been put there by its URL at any time.
+fn names(upload: &Upload, pieces: Vec<Part>) -> Vec<String> {
+    let object = upload.presigned_until.map(|_| object(upload.id));
+    let pieces = pieces.into_iter().map(|piece| piece.name);
+    let mut names: Vec<String> = pieces.chain(object).collect();
+    // It may have been taken as a piece.
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Ends all uploads of an owner: they are to be deleted one by one.
+pub async fn expire_all(tx: &mut Tx, owner: OwnerId, now: DateTime<Utc>) -> Result<()> {
+    sql!(
+        tx,
+        execute,
+        "update uploads set expires_at = $2 where owner_id = $1 and expires_at > $2",
+        owner,
+        now,
+    )?;
+    Ok(())
+}
+
+/// Uploads that have expired, and whose URLs have, at most `limit`: they are to be deleted one by one.
 pub async fn expired(conn: &mut Conn, limit: i64, now: DateTime<Utc>) -> Result<Vec<Upload>> {
     sql!(
         conn, fetch_all Upload,
-        "select * from uploads where expires_at <= $1 order by expires_at limit $2",
+        "select * from uploads
+        where expires_at <= $1 and (presigned_until is null or presigned_until <= $1)
+        order by expires_at limit $2",
         now, limit,
     )
 }

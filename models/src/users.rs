@@ -6,12 +6,14 @@ use sqlx::types::Json;
 
 use crate::{
     address::Address,
-    contacts,
+    api_keys, contacts,
     db::{Conn, Tx},
     error::{Error, Result},
+    files,
     id::OwnerId,
     page::{Cursor, Limit, Page},
     roles::Role,
+    sessions::{self, End},
     sql,
 };
 
@@ -116,6 +118,25 @@ pub async fn get(conn: &mut Conn, id: OwnerId) -> Result<User> {
     find(conn, id).await?.ok_or(Error::NotFound("user"))
 }
 
+/// The account, which nobody else changes until the commit.
+pub async fn hold(tx: &mut Tx, id: OwnerId) -> Result<User> {
+    sql!(
+        tx, fetch_optional User,
+        "update users set epoch = epoch where id = $1 returning *", id,
+    )?
+    .ok_or(Error::NotFound("user"))
+}
+
+/// Holds an account that was read before the transaction. False when it is gone, or was secured since:
+/// what its owner has proven in between proves nothing any more.
+pub async fn hold_as_read(tx: &mut Tx, user: &User) -> Result<bool> {
+    match hold(tx, user.id).await {
+        Ok(held) => Ok(held.epoch == user.epoch),
+        Err(Error::NotFound(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// The account that this address belongs to, if there is one.
 pub async fn find_by_address(conn: &mut Conn, address: &Address) -> Result<Option<User>> {
     sql!(
@@ -171,7 +192,7 @@ fn like(text: &str) -> String {
     format!("%{text}%")
 }
 
-/// Changes how the account is called and what it prefers. Name and language must be valid.
+/// Changes how the account is called, by mail too, and what it prefers. Name and language must be valid.
 pub async fn update(
     tx: &mut Tx,
     id: OwnerId,
@@ -180,33 +201,38 @@ pub async fn update(
     preferences: &Preferences,
     now: DateTime<Utc>,
 ) -> Result<User> {
-    sql!(
+    let user = sql!(
         tx, fetch_optional User,
         "update users set name = $2, language = $3, preferences = $4, updated_at = $5
         where id = $1 returning *",
         id, name, language, Json(preferences), now,
     )?
-    .ok_or(Error::NotFound("user"))
+    .ok_or(Error::NotFound("user"))?;
+    contacts::rename(tx, id, name, language, now).await?;
+    Ok(user)
 }
 
-/// Moves the account to another address. `Conflict("address_taken")` when somebody has it.
+/// Moves the account to another address, and its contact with it; every token of it is void.
+/// `Conflict("address_taken")` when somebody has the address; nothing can follow in the transaction then.
 pub async fn move_to(
     tx: &mut Tx,
     id: OwnerId,
     address: &Address,
     now: DateTime<Utc>,
 ) -> Result<User> {
-    if let Some(other) = find_by_address(tx, address).await?
-        && other.id != id
-    {
-        return Err(Error::Conflict("address_taken"));
-    }
-    sql!(
+    let moved = sql!(
         tx, fetch_optional User,
-        "update users set address = $2, address_key = $3, updated_at = $4 where id = $1 returning *",
+        "update users set address = $2, address_key = $3, epoch = epoch + 1, updated_at = $4
+        where id = $1 returning *",
         id, address, key(address), now,
-    )?
-    .ok_or(Error::NotFound("user"))
+    );
+    let user = match moved {
+        Err(error) if error.is_unique_violation() => return Err(Error::Conflict("address_taken")),
+        moved => moved?.ok_or(Error::NotFound("user"))?,
+    };
+    contacts::move_to(tx, id, address, now).await?;
+    sessions::end_all(tx, id, End::Password, now).await?;
+    Ok(user)
 }
 
 /// Gives the account a role in place of the one it has.
@@ -249,10 +275,19 @@ pub async fn renew(tx: &mut Tx, id: OwnerId, now: DateTime<Utc>) -> Result<()> {
     .map(|_| ())
 }
 
+/// Ends all by which the account acts without its owner, and every session: what is left can be deleted.
+pub async fn retire(tx: &mut Tx, id: OwnerId, now: DateTime<Utc>) -> Result<()> {
+    sessions::end_all(tx, id, End::Everywhere, now).await?;
+    api_keys::revoke_all(tx, id, now).await?;
+    sql!(tx, execute, "delete from schedules where owner_id = $1", id)?;
+    renew(tx, id, now).await
+}
+
 /// Deletes the account, what it can sign in with, and what it has made but for tasks, which are
 /// history; those that live must be cancelled before.
-pub async fn delete(tx: &mut Tx, id: OwnerId) -> Result<()> {
+pub async fn delete(tx: &mut Tx, id: OwnerId, now: DateTime<Utc>) -> Result<()> {
     contacts::delete(tx, id).await?;
+    files::delete_all(tx, id, now).await?;
     sql!(tx, execute, "delete from schedules where owner_id = $1", id)?;
     sql!(tx, execute, "delete from courses where owner_id = $1", id)?;
     sql!(tx, execute, "delete from emails where owner_id = $1", id)?;

@@ -8,6 +8,7 @@ use models::{
     on_both,
     roles::{Permission, Permissions, Role},
     sql,
+    sql::One,
     testing::TestResult,
     users::{self, NewUser},
 };
@@ -93,7 +94,14 @@ on_both! {
         let action = Some(Action::LoggedIn.as_str().to_owned());
         assert_eq!(seqs(Filter { action, ..Filter::default() }, None).await?, [2, 1]);
         let subject = Some(format!("users/{ada}"));
-        assert_eq!(seqs(Filter { subject, ..Filter::default() }, None).await?, [1]);
+        assert_eq!(seqs(Filter { subject: subject.clone(), ..Filter::default() }, None).await?, [1]);
+        let action = Some(Action::KeyCreated.as_str().to_owned());
+        let by_eve = Filter { actor: Some(eve), action: action.clone(), ..Filter::default() };
+        assert_eq!(seqs(by_eve, None).await?, [3]);
+        let to_ada = Filter { subject: subject.clone(), action, ..Filter::default() };
+        assert_eq!(seqs(to_ada, None).await?, Vec::<i64>::new());
+        let neither = Filter { actor: Some(eve), subject, ..Filter::default() };
+        assert_eq!(seqs(neither, None).await?, Vec::<i64>::new());
         assert_eq!(seqs(Filter { after: Some(future), ..Filter::default() }, None).await?, Vec::<i64>::new());
         assert_eq!(seqs(Filter { before: Some(future), ..Filter::default() }, None).await?, [3, 2, 1]);
         Ok(())
@@ -150,12 +158,32 @@ on_both! {
         assert_eq!(refused("a\nb", &read, None).await, "/name");
         assert_eq!(refused("ci", &[], None).await, "/scopes");
         assert_eq!(refused("ci", &[Permission::ReadTasks, Permission::WriteKeys], None).await, "/scopes/1");
+        assert_eq!(refused("ci", &[Permission::ReadTasks; 2], None).await, "/scopes/1");
         assert_eq!(refused("ci", &read, Some(now)).await, "/expires_at");
-        for _ in 0..KEYS_MAX {
+        let later = now + TimeDelta::hours(1);
+        let (first, _) = api_keys::create(&mut tx, local, "ci", &read, None, now).await?;
+        api_keys::create(&mut tx, local, "ci", &read, Some(later), now).await?;
+        for _ in 2..KEYS_MAX {
             api_keys::create(&mut tx, local, "ci", &read, None, now).await?;
         }
-        let more = api_keys::create(&mut tx, local, "ci", &read, None, now).await;
-        assert!(matches!(more, Err(Error::Conflict("too_many_keys"))));
+        let mut more = async |at| match api_keys::create(&mut tx, local, "ci", &read, None, at).await {
+            Ok((_, secret)) => Ok(secret),
+            Err(error) => Err(error.to_string().contains("too_many_keys")),
+        };
+
+        assert_eq!(more(now).await, Err(true));
+        assert!(more(later).await.is_ok(), "one has ended by itself");
+        assert_eq!(more(later).await, Err(true));
+        api_keys::revoke(&mut tx, local, first.id, later).await?;
+        let (last, secret) = api_keys::create(&mut tx, local, "ci", &read, None, later).await?;
+        assert_eq!(api_keys::list(&mut tx, local).await?.len(), 50);
+        let (rows,) = sql!(tx, fetch_one One<i64>, "select count(*) from api_keys")?;
+        assert_eq!(rows, KEYS_MAX, "what is no good any more is forgotten");
+        assert!(api_keys::standing_of(&mut tx, last.id, later).await?.is_some());
+        api_keys::revoke_all(&mut tx, local, later).await?;
+        assert!(api_keys::standing_of(&mut tx, last.id, later).await?.is_none());
+        assert!(api_keys::standing(&mut tx, &secret, later).await?.is_none());
+        assert_eq!(api_keys::list(&mut tx, local).await?, []);
         Ok(())
     }
 }

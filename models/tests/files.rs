@@ -1,18 +1,24 @@
-//! Files, their bytes, quotas and uploads, on both databases.
+//! Files, their bytes, variants and quotas, on both databases.
+
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use models::{
-    Conn, Db, Error, FileId, Limit, OwnerId, Tx, UploadId,
-    blobs::{self, DELETING, ORPHANED},
+    Db, Error, FileId, Limit, OwnerId,
+    blobs::{self, DELETING, ORPHANED, POSTPONED},
     file_types::FileType,
     file_usage::{self, FILES_MAX, OWNER_BYTES_MAX},
-    file_variants::{self, Format, Variant},
+    file_variants::{self, Format, VARIANTS_MAX, Variant},
     files::{self, File, NewFile, Picture},
     on_both, signing_keys, sql,
     sql::One,
-    testing::TestResult,
-    uploads::{self, PARTS_MAX, Part, UPLOADS_MAX, Upload},
+    testing::{self, TestDb, TestResult},
+    uploads, users,
 };
+use tokio::{task::yield_now, time::timeout};
+
+/// What a test waits at most for something to happen.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn digest(n: u8) -> String {
     format!("{n:064x}")
@@ -27,21 +33,32 @@ async fn stored(db: &Db, owner: OwnerId, n: u8, size: i64) -> TestResult<File> {
         name: format!("{n}.png"),
         media_type: FileType::Png,
     };
-    let mut tx = db.begin().await?;
-    blobs::reserve(&mut tx, &new.digest, size, db.now()).await?;
-    tx.commit().await?;
-    let mut tx = db.begin().await?;
-    file_usage::charge(&mut tx, owner, size).await?;
-    let file = files::create(&mut tx, &new, db.now()).await?;
-    tx.commit().await?;
-    Ok(file)
+    testing::file(db, &new).await
 }
 
 async fn doomed(db: &Db, now: DateTime<Utc>) -> TestResult<Vec<String>> {
     let mut tx = db.begin().await?;
-    let doomed = blobs::doom(&mut tx, 10, now).await?;
+    let mut looked = blobs::doom(&mut tx, 10, now).await?;
     tx.commit().await?;
-    Ok(doomed)
+    assert!(!looked.more);
+    looked.doomed.sort();
+    Ok(looked.doomed)
+}
+
+async fn reserved(db: &Db, n: u8, now: DateTime<Utc>) -> Result<(), Error> {
+    let mut tx = db.begin().await?;
+    blobs::reserve(&mut tx, &digest(n), 5, now).await?;
+    tx.commit().await
+}
+
+/// How many bytes are to be looked at.
+async fn orphaned(db: &Db) -> TestResult<i64> {
+    let mut conn = db.conn().await?;
+    let (count,) = sql!(
+        conn, fetch_one One<i64>,
+        "select count(*) from blobs where check_at is not null"
+    )?;
+    Ok(count)
 }
 
 async fn delete(db: &Db, owner: OwnerId, id: FileId) -> Result<(), Error> {
@@ -66,29 +83,9 @@ fn variant(file: FileId, n: u8, now: DateTime<Utc>) -> Variant {
 async fn put(db: &Db, variant: &Variant) -> TestResult {
     let mut tx = db.begin().await?;
     blobs::reserve(&mut tx, &variant.digest, variant.size_bytes, db.now()).await?;
-    file_variants::put(&mut tx, variant).await?;
+    let (file, one) = (variant.file_id, std::slice::from_ref(variant));
+    file_variants::put(&mut tx, file, one, db.now()).await?;
     Ok(tx.commit().await?)
-}
-
-async fn began(tx: &mut Tx, owner: OwnerId, size: i64, now: DateTime<Utc>) -> TestResult<Upload> {
-    Ok(uploads::create(tx, owner, "a.bin", size, None, now).await?)
-}
-
-fn part(offset: i64, size: i64) -> Part {
-    Part {
-        offset_bytes: offset,
-        size_bytes: size,
-        name: format!("part-{offset}"),
-    }
-}
-
-async fn offset(
-    conn: &mut Conn,
-    owner: OwnerId,
-    id: UploadId,
-    now: DateTime<Utc>,
-) -> TestResult<i64> {
-    Ok(uploads::get(conn, owner, id, now).await?.offset_bytes)
 }
 
 on_both! {
@@ -159,8 +156,9 @@ on_both! {
         assert_eq!(doomed(db, later).await?, [digest(1)]);
         assert!(doomed(db, later).await?.is_empty(), "one deletes them");
 
-        let again = stored(db, owner, 1, 5).await;
-        assert!(again.is_err(), "nobody refers to bytes that are being deleted");
+        let again = reserved(db, 1, later).await;
+        let refused = matches!(again, Err(Error::Conflict("bytes_being_deleted")));
+        assert!(refused, "nobody refers to bytes that are being deleted: {again:?}");
         let much_later = later + DELETING;
         assert_eq!(doomed(db, much_later).await?, [digest(1)], "who deleted them has died");
         let mut tx = db.begin().await?;
@@ -168,6 +166,41 @@ on_both! {
         assert!(blobs::forget(&mut tx, &digest(1), much_later).await?);
         tx.commit().await?;
         stored(db, owner, 1, 5).await?;
+        Ok(())
+    }
+
+    async fn bytes_that_nobody_deletes_any_more_may_come_again(db: &Db) -> TestResult {
+        let later = db.now() + ORPHANED;
+        reserved(db, 1, db.now()).await?;
+        assert_eq!(doomed(db, later).await?, [digest(1)]);
+
+        assert!(reserved(db, 1, later + DELETING - TimeDelta::seconds(1)).await.is_err());
+        reserved(db, 1, later + DELETING).await?;
+
+        assert!(doomed(db, later + DELETING).await?.is_empty());
+        assert_eq!(doomed(db, later + DELETING + ORPHANED).await?, [digest(1)]);
+        Ok(())
+    }
+
+    async fn bytes_that_cannot_be_deleted_stand_in_nobodys_way(db: &Db) -> TestResult {
+        let later = db.now() + ORPHANED;
+        for n in 1..=3 {
+            reserved(db, n, db.now()).await?;
+        }
+        let mut tx = db.begin().await?;
+        let first = blobs::doom(&mut tx, 2, later).await?;
+        assert_eq!((first.doomed.len(), first.more), (2, true));
+        for digest in &first.doomed {
+            blobs::postpone(&mut tx, digest, later).await?;
+        }
+        let second = blobs::doom(&mut tx, 2, later).await?;
+        assert_eq!((second.doomed.len(), second.more), (1, false));
+        tx.commit().await?;
+
+        let soon = later + DELETING;
+        assert_eq!(doomed(db, soon).await?, second.doomed, "whoever deleted it has died");
+        let all = [digest(1), digest(2), digest(3)];
+        assert_eq!(doomed(db, later + POSTPONED).await?, all);
         Ok(())
     }
 
@@ -201,9 +234,83 @@ on_both! {
         assert_eq!(doomed(db, later).await?, [digest(3)], "it was replaced");
         delete(db, owner, file.id).await?;
         delete(db, owner, other.id).await?;
-        let mut gone = doomed(db, later).await?;
-        gone.sort();
-        assert_eq!(gone, [digest(1), digest(2), digest(4)]);
+        assert_eq!(doomed(db, later).await?, [digest(1), digest(2), digest(4)]);
+        Ok(())
+    }
+
+    async fn no_file_has_more_variants_than_it_may(db: &Db) -> TestResult {
+        let owner = OwnerId::new();
+        let (file, other) = (stored(db, owner, 1, 5).await?, stored(db, owner, 2, 5).await?);
+        put(db, &variant(other.id, 3, db.now())).await?;
+        let mut most: Vec<Variant> = Vec::new();
+        for n in 0..VARIANTS_MAX {
+            let name = format!("{n:03}");
+            most.push(Variant { name, ..variant(file.id, 4, db.now()) });
+        }
+        let one_more = variant(file.id, 5, db.now());
+
+        reserved(db, 4, db.now()).await?;
+        reserved(db, 5, db.now()).await?;
+        let mut tx = db.begin().await?;
+        file_variants::put(&mut tx, file.id, &most, db.now()).await?;
+        file_variants::put(&mut tx, file.id, &most[..1], db.now()).await?;
+        let refused = file_variants::put(&mut tx, file.id, &[one_more], db.now()).await;
+        assert!(matches!(refused, Err(Error::Conflict("too_many_variants"))), "{refused:?}");
+        let listed = file_variants::list_of(&mut tx, &[file.id, other.id]).await?;
+        assert_eq!(listed.len(), most.len() + 1, "no file takes the place of another");
+        let nobody = file_variants::put(&mut tx, FileId::new(), &most, db.now()).await;
+        assert!(matches!(nobody, Err(Error::NotFound("file"))));
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn a_file_goes_with_more_variants_than_it_may_have(db: &Db) -> TestResult {
+        let owner = OwnerId::new();
+        let file = stored(db, owner, 1, 5).await?;
+        let most = u8::try_from(VARIANTS_MAX)? + 10;
+        let mut tx = db.begin().await?;
+        for n in 2..most {
+            // As an earlier release, which had no bound, left them.
+            blobs::reserve(&mut tx, &digest(n), 7, db.now()).await?;
+            blobs::refer(&mut tx, &digest(n)).await?;
+            sql!(
+                tx, execute,
+                "insert into file_variants
+                values ($1, $2, 'webp', 320, 200, $3, 7, $4)",
+                file.id, format!("{n:03}"), digest(n), db.now(),
+            )?;
+        }
+        tx.commit().await?;
+
+        delete(db, owner, file.id).await?;
+
+        assert_eq!(orphaned(db).await?, i64::from(most) - 1);
+        Ok(())
+    }
+
+    async fn all_files_of_an_account_go_with_it(db: &Db) -> TestResult {
+        let (ada, eve) = (OwnerId::new(), OwnerId::new());
+        let (first, _) = (stored(db, ada, 1, 10).await?, stored(db, ada, 2, 10).await?);
+        put(db, &variant(first.id, 3, db.now())).await?;
+        let other = stored(db, eve, 2, 10).await?;
+        let mut tx = db.begin().await?;
+        let upload = uploads::create(&mut tx, ada, "a.bin", 100, None, db.now()).await?;
+        users::delete(&mut tx, ada, db.now()).await?;
+        tx.commit().await?;
+
+        let now = db.now();
+        let later = now + ORPHANED + TimeDelta::minutes(1);
+        assert_eq!(doomed(db, later).await?, [digest(1), digest(3)]);
+        let mut conn = db.conn().await?;
+        assert_eq!(files::get_any(&mut conn, other.id).await?, other);
+        assert!(files::list(&mut conn, ada, None, Limit::default()).await?.items.is_empty());
+        assert_eq!(file_usage::get(&mut conn, ada).await?.files, 0);
+        let expired = uploads::expired(&mut conn, 10, now).await?;
+        assert_eq!(expired.iter().map(|one| one.id).collect::<Vec<_>>(), [upload.id]);
+        drop(conn);
+        let mut tx = db.begin().await?;
+        uploads::delete(&mut tx, ada, upload.id, now).await?;
+        assert_eq!(file_usage::get(&mut tx, ada).await?.files, 0);
         Ok(())
     }
 
@@ -229,88 +336,6 @@ on_both! {
         Ok(())
     }
 
-    async fn an_upload_grows_at_its_end_only(db: &Db) -> TestResult {
-        let (owner, now) = (OwnerId::new(), db.now());
-        let mut tx = db.begin().await?;
-        let upload = began(&mut tx, owner, 10, now).await?;
-
-        uploads::append(&mut tx, upload.id, &part(0, 4)).await?;
-        for (offset, size) in [(0, 4), (3, 1), (5, 1), (4, 7)] {
-            let refused = uploads::append(&mut tx, upload.id, &part(offset, size)).await;
-            assert!(matches!(refused, Err(Error::Conflict("offset_mismatch"))), "{offset} {size}");
-        }
-        let half = uploads::finish(&mut tx, upload.id, FileId::new(), now).await;
-        assert!(matches!(half, Err(Error::Conflict("offset_mismatch"))), "it is not whole");
-        let whole = uploads::append(&mut tx, upload.id, &part(4, 6)).await?;
-        assert_eq!((whole.offset_bytes, whole.parts), (10, 2));
-        assert_eq!(uploads::parts(&mut tx, upload.id).await?, [part(0, 4), part(4, 6)]);
-        assert_eq!(offset(&mut tx, owner, upload.id, now).await?, 10);
-        let stranger = uploads::get(&mut tx, OwnerId::new(), upload.id, now).await;
-        assert!(matches!(stranger, Err(Error::NotFound("upload"))));
-        let nobody = uploads::append(&mut tx, UploadId::new(), &part(0, 1)).await;
-        assert!(matches!(nobody, Err(Error::NotFound("upload"))));
-        Ok(())
-    }
-
-    async fn an_upload_becomes_one_file(db: &Db) -> TestResult {
-        let (owner, now) = (OwnerId::new(), db.now());
-        let mut tx = db.begin().await?;
-        let upload = began(&mut tx, owner, 4, now).await?;
-        uploads::append(&mut tx, upload.id, &part(0, 4)).await?;
-        tx.commit().await?;
-        let file = stored(db, owner, 1, 4).await?;
-
-        let mut tx = db.begin().await?;
-        let pieces = uploads::finish(&mut tx, upload.id, file.id, now).await?;
-        assert_eq!(pieces, [part(0, 4)]);
-        let twice = uploads::finish(&mut tx, upload.id, file.id, now).await;
-        assert!(matches!(twice, Err(Error::Conflict("offset_mismatch"))));
-        let found = uploads::get(&mut tx, owner, upload.id, now).await?;
-        assert_eq!(found.file_id, Some(file.id));
-        assert!(uploads::delete(&mut tx, owner, upload.id).await?.is_empty());
-        // The file is charged on, once for the upload and once by `stored`.
-        assert_eq!(file_usage::get(&mut tx, owner).await?.files, 2);
-        Ok(())
-    }
-
-    async fn an_upload_is_charged_until_it_is_given_up(db: &Db) -> TestResult {
-        let (owner, now) = (OwnerId::new(), db.now());
-        let mut tx = db.begin().await?;
-        let upload = began(&mut tx, owner, 100, now).await?;
-        uploads::append(&mut tx, upload.id, &part(0, 40)).await?;
-        tx.commit().await?;
-
-        let mut tx = db.begin().await?;
-        assert_eq!(file_usage::get(&mut tx, owner).await?.size_bytes, 100);
-        assert!(uploads::expired(&mut tx, 10, now).await?.is_empty());
-        let later = now + uploads::LIFETIME;
-        let expired = uploads::expired(&mut tx, 10, later).await?;
-        assert_eq!(expired.len(), 1);
-        let gone = uploads::get(&mut tx, owner, upload.id, later).await;
-        assert!(matches!(gone, Err(Error::NotFound("upload"))));
-        let stranger = uploads::delete(&mut tx, OwnerId::new(), upload.id).await;
-        assert!(matches!(stranger, Err(Error::NotFound("upload"))));
-        assert_eq!(uploads::delete(&mut tx, owner, upload.id).await?, [part(0, 40)]);
-        assert_eq!(file_usage::get(&mut tx, owner).await?.size_bytes, 0);
-        Ok(())
-    }
-
-    async fn uploads_and_their_pieces_are_bounded(db: &Db) -> TestResult {
-        let (owner, now) = (OwnerId::new(), db.now());
-        let mut tx = db.begin().await?;
-        for _ in 0..UPLOADS_MAX {
-            began(&mut tx, owner, 1, now).await?;
-        }
-        let refused = uploads::create(&mut tx, owner, "x", 1, None, now).await;
-        assert!(matches!(refused, Err(Error::Conflict("too_many_uploads"))));
-
-        let upload = began(&mut tx, OwnerId::new(), 10, now).await?;
-        sql!(tx, execute, "update uploads set parts = $2 where id = $1", upload.id, PARTS_MAX)?;
-        let refused = uploads::append(&mut tx, upload.id, &part(0, 1)).await;
-        assert!(matches!(refused, Err(Error::Conflict("too_many_parts"))));
-        Ok(())
-    }
-
     async fn a_signing_key_is_made_once(db: &Db) -> TestResult {
         let mut tx = db.begin().await?;
         let first = signing_keys::get(&mut tx, "files", db.now()).await?;
@@ -325,4 +350,42 @@ on_both! {
         assert_eq!(keys, (2,));
         Ok(())
     }
+}
+
+/// Waits until a connection of this database waits for a lock.
+async fn somebody_waits(db: &Db) -> TestResult {
+    let mut conn = db.conn().await?;
+    loop {
+        let (waiting,) = sql!(
+            conn, fetch_one One<i64>,
+            "select count(*) from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock'"
+        )?;
+        if waiting > 0 {
+            return Ok(());
+        }
+        yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn variants_that_land_while_their_file_goes_are_released() -> TestResult {
+    let test = TestDb::postgres().await?;
+    let (db, owner) = (&test.db, OwnerId::new());
+    let file = stored(db, owner, 1, 5).await?;
+    let mut landing = db.begin().await?;
+    blobs::reserve(&mut landing, &digest(2), 7, db.now()).await?;
+    let variants = [variant(file.id, 2, db.now())];
+    file_variants::put(&mut landing, file.id, &variants, db.now()).await?;
+
+    let land = async {
+        timeout(PATIENCE, somebody_waits(db)).await??;
+        landing.commit().await?;
+        TestResult::Ok(())
+    };
+    let going = async { TestResult::Ok(delete(db, owner, file.id).await?) };
+    tokio::try_join!(going, land)?;
+
+    assert_eq!(orphaned(db).await?, 2);
+    test.close().await
 }

@@ -4,10 +4,12 @@ use chrono::TimeDelta;
 use models::{
     Address, Db, Error, Limit, OwnerId, SessionId, Tx, address_changes,
     address_changes::Confirmed,
-    contacts, credentials, on_both,
+    api_keys, contacts, credentials, on_both,
     registrations::{self, Registration},
-    roles::Role,
+    roles::{Permission, Role},
     sessions::{self, End, IMPERSONATION, LIFETIME, Origin, Refreshed},
+    sql,
+    sql::One,
     templates::Category,
     testing::TestResult,
     tokens::Proof,
@@ -58,7 +60,6 @@ on_both! {
     async fn an_account_changes_in_place(db: &Db) -> TestResult {
         let (mut tx, now) = (db.begin().await?, db.now());
         let ada = user(&mut tx, "ada@example.com", now).await?;
-        let bob = user(&mut tx, "bob@example.com", now).await?;
         let preferences = Preferences { time_zone: Some("Europe/Lisbon".to_owned()), public: true };
 
         let named = users::update(&mut tx, ada.id, "Countess", "de", &preferences, now).await?;
@@ -66,18 +67,77 @@ on_both! {
         let suspended = users::suspend(&mut tx, ada.id, true, now).await?;
         let restored = users::suspend(&mut tx, ada.id, false, now).await?;
         users::renew(&mut tx, ada.id, now).await?;
-        let taken = users::move_to(&mut tx, ada.id, &bob.address, now).await;
 
         assert_eq!((named.name.as_str(), &named.preferences), ("Countess", &preferences));
         assert_eq!(granted.role, Role::Moderator);
         assert_eq!((suspended.suspended_at, suspended.epoch), (Some(now), 2));
         assert_eq!((restored.suspended_at, restored.epoch), (None, 3));
         assert_eq!(users::get(&mut tx, ada.id).await?.epoch, 4);
-        assert!(matches!(taken, Err(Error::Conflict("address_taken"))));
+        let contact = contacts::find(&mut tx, ada.id).await?.ok_or("it is there")?;
+        assert_eq!((contact.name.as_deref(), contact.language.as_str()), (Some("Countess"), "de"));
         assert!(users::grant(&mut tx, OwnerId::new(), Role::Admin, now).await.is_err());
-        users::delete(&mut tx, ada.id).await?;
+        users::delete(&mut tx, ada.id, now).await?;
         assert_eq!(users::find(&mut tx, ada.id).await?, None);
         assert_eq!(contacts::find(&mut tx, ada.id).await?, None);
+        Ok(())
+    }
+
+    async fn what_was_proven_before_an_account_was_secured_proves_nothing(db: &Db) -> TestResult {
+        let (mut tx, now) = (db.begin().await?, db.now());
+        let ada = user(&mut tx, "ada@example.com", now).await?;
+
+        assert_eq!(users::hold(&mut tx, ada.id).await?, ada);
+        assert!(users::hold_as_read(&mut tx, &ada).await?);
+        users::renew(&mut tx, ada.id, now).await?;
+        assert!(!users::hold_as_read(&mut tx, &ada).await?);
+        let ada = users::hold(&mut tx, ada.id).await?;
+        users::suspend(&mut tx, ada.id, true, now).await?;
+        assert!(!users::hold_as_read(&mut tx, &ada).await?);
+        users::delete(&mut tx, ada.id, now).await?;
+        assert!(!users::hold_as_read(&mut tx, &ada).await?);
+        assert!(matches!(users::hold(&mut tx, ada.id).await, Err(Error::NotFound("user"))));
+        Ok(())
+    }
+
+    async fn an_address_is_moved_to_once(db: &Db) -> TestResult {
+        let (mut tx, now) = (db.begin().await?, db.now());
+        let ada = user(&mut tx, "ada@example.com", now).await?;
+        let bob = user(&mut tx, "bob@example.com", now).await?;
+        let session = sessions::create(&mut tx, ada.id, &Origin::default(), now).await?;
+        contacts::delete(&mut tx, bob.id).await?;
+        tx.commit().await?;
+        let [there, elsewhere] = ["ada@there.example", "bob@there.example"].map(Address::parse);
+
+        let mut tx = db.begin().await?;
+        let moved = users::move_to(&mut tx, ada.id, &there?, now).await?;
+        users::move_to(&mut tx, bob.id, &elsewhere?, now).await?;
+        tx.commit().await?;
+        let mut tx = db.begin().await?;
+        let taken = users::move_to(&mut tx, bob.id, &moved.address, now).await;
+        drop(tx);
+
+        assert_eq!((moved.address.as_str(), moved.epoch), ("ada@there.example", ada.epoch + 1));
+        assert!(matches!(taken, Err(Error::Conflict("address_taken"))));
+        let mut conn = db.conn().await?;
+        assert_eq!(sessions::standing(&mut conn, ada.id, session.id, now).await?, None);
+        let contact = contacts::find(&mut conn, ada.id).await?.map(|contact| contact.address);
+        assert_eq!(contact, Some(moved.address));
+        assert_eq!(contacts::find(&mut conn, bob.id).await?, None, "who wants no mail gets none");
+        Ok(())
+    }
+
+    async fn an_account_that_retires_can_do_nothing_more(db: &Db) -> TestResult {
+        let (mut tx, now) = (db.begin().await?, db.now());
+        let ada = user(&mut tx, "ada@example.com", now).await?;
+        let session = sessions::create(&mut tx, ada.id, &Origin::default(), now).await?;
+        let scopes = [Permission::ReadTasks];
+        let (key, _) = api_keys::create(&mut tx, ada.id, "ci", &scopes, None, now).await?;
+
+        users::retire(&mut tx, ada.id, now).await?;
+
+        assert_eq!(sessions::standing(&mut tx, ada.id, session.id, now).await?, None);
+        assert!(api_keys::standing_of(&mut tx, key.id, now).await?.is_none());
+        assert!(!users::hold_as_read(&mut tx, &ada).await?);
         Ok(())
     }
 
@@ -196,10 +256,53 @@ on_both! {
         Ok(())
     }
 
+    async fn a_session_that_goes_on_keeps_few_of_its_tokens(db: &Db) -> TestResult {
+        let (mut tx, mut now) = (db.begin().await?, db.now());
+        let ada = user(&mut tx, "ada@example.com", now).await?;
+        let session = sessions::create(&mut tx, ada.id, &Origin::default(), now).await?;
+        let mut token = sessions::issue(&mut tx, session.id, now).await?;
+        for _ in 0..9 {
+            now += TimeDelta::days(10);
+            let Refreshed::Next(_, next) = sessions::refresh(&mut tx, &token, now).await? else {
+                return Err("each token is good".into());
+            };
+            token = next;
+        }
+
+        let (kept,) = sql!(tx, fetch_one One<i64>, "select count(*) from refresh_tokens")?;
+
+        assert_eq!(kept, 5, "those that were used in the last thirty days, and the next one");
+        Ok(())
+    }
+
+    async fn who_acts_as_somebody_else_may_do_so_to_the_end(db: &Db) -> TestResult {
+        let (mut tx, now) = (db.begin().await?, db.now());
+        let ada = user(&mut tx, "ada@example.com", now).await?;
+        let root = user(&mut tx, "root@example.com", now).await?;
+        let origin = Origin { impersonator: Some(root.id), ..Origin::default() };
+        let borrowed = sessions::create(&mut tx, ada.id, &origin, now).await?;
+        let own = sessions::create(&mut tx, ada.id, &Origin::default(), now).await?;
+        let stands = async |tx: &mut Tx, id| -> TestResult<bool> {
+            Ok(sessions::standing(tx, ada.id, id, now).await?.is_some())
+        };
+
+        assert!(!stands(&mut tx, borrowed.id).await?, "an author may not");
+        users::grant(&mut tx, root.id, Role::Admin, now).await?;
+        assert!(stands(&mut tx, borrowed.id).await?);
+        users::suspend(&mut tx, root.id, true, now).await?;
+        assert!(!stands(&mut tx, borrowed.id).await?);
+        users::suspend(&mut tx, root.id, false, now).await?;
+        sessions::end_all(&mut tx, root.id, End::Everywhere, now).await?;
+        assert!(!stands(&mut tx, borrowed.id).await?);
+        assert!(stands(&mut tx, own.id).await?);
+        Ok(())
+    }
+
     async fn sessions_end_by_their_owner_alone_or_by_time(db: &Db) -> TestResult {
         let (mut tx, now) = (db.begin().await?, db.now());
         let ada = user(&mut tx, "ada@example.com", now).await?;
         let eve = user(&mut tx, "eve@example.com", now).await?;
+        users::grant(&mut tx, eve.id, Role::Admin, now).await?;
         let origin = Origin { impersonator: Some(eve.id), ..Origin::default() };
         let own = sessions::create(&mut tx, ada.id, &Origin::default(), now).await?;
         let borrowed = sessions::create(&mut tx, ada.id, &origin, now).await?;
@@ -223,7 +326,9 @@ on_both! {
         sessions::end_all(&mut tx, ada.id, End::Everywhere, now).await?;
         let left = sessions::list(&mut tx, ada.id, None, Limit::default(), now).await?;
         assert!(left.items.is_empty());
-        assert_eq!(sessions::forget(&mut tx, now + TimeDelta::days(31)).await?, 2);
+        let later = now + TimeDelta::days(31);
+        assert_eq!(sessions::prune(&mut tx, later, 1).await?, 1);
+        assert_eq!(sessions::prune(&mut tx, later, 10).await?, 1);
         let unknown = SessionId::from(Uuid::now_v7());
         assert!(sessions::end(&mut tx, ada.id, unknown, End::Logout, now).await.is_err());
         Ok(())

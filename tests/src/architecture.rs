@@ -141,6 +141,16 @@ pub fn forbidden_edges(edges: &[(String, String)]) -> Vec<String> {
         .collect()
 }
 
+/// The crates of a lock file, with their versions.
+pub fn locked(file: &str) -> anyhow::Result<BTreeSet<(String, String)>> {
+    let text = fs::read_to_string(root().join(file))?;
+    let packages = text.split("[[package]]\n").skip(1).map(|package| {
+        let mut words = package.split('"').skip(1).step_by(2);
+        Some((words.next()?.to_owned(), words.next()?.to_owned()))
+    });
+    packages.collect::<Option<_>>().context("no lock file")
+}
+
 /// What stands in a dependency tree of the API and must not.
 pub fn forbidden_in_api(tree: &BTreeSet<String>) -> Vec<String> {
     let forbidden = |name: &str| {

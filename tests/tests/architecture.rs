@@ -1,7 +1,9 @@
 //! The shape of the code: crate edges, file sizes, and the files of each job kind.
 
+use std::collections::BTreeSet;
+
 use e2e::architecture::{
-    LINES_MAX, edges, forbidden_edges, forbidden_in_api, modules, rust_files, tree,
+    LINES_MAX, edges, forbidden_edges, forbidden_in_api, locked, modules, rust_files, tree,
 };
 
 #[test]
@@ -22,6 +24,23 @@ fn the_api_links_neither_candle_nor_image_code() -> anyhow::Result<()> {
 
     assert!(tree.contains("poem"), "cargo lists no tree: {tree:?}");
     assert_eq!(forbidden_in_api(&tree), Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn what_is_fuzzed_is_what_is_shipped() -> anyhow::Result<()> {
+    let (shipped, fuzzed) = (locked("Cargo.lock")?, locked("media/fuzz/Cargo.lock")?);
+
+    let names: BTreeSet<_> = shipped.iter().map(|(name, _)| name).collect();
+    let others: Vec<_> = fuzzed
+        .difference(&shipped)
+        .filter(|(name, _)| names.contains(name))
+        .collect();
+    assert!(
+        shipped.len() > 100 && fuzzed.len() > 10,
+        "nothing is locked"
+    );
+    assert_eq!(others, Vec::<&(String, String)>::new());
     Ok(())
 }
 

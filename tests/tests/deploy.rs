@@ -1,8 +1,8 @@
 //! The files that operators use name what exists.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
-use e2e::architecture::root;
+use e2e::architecture::{root, rust_files};
 
 fn read(file: &str) -> anyhow::Result<String> {
     Ok(fs::read_to_string(root().join(file))?)
@@ -38,24 +38,43 @@ fn images_are_built_from_programs_that_exist_and_run_as_nobody() -> anyhow::Resu
     Ok(())
 }
 
+/// A worker writes the pictures that it works on to the folder for temporary files.
 #[test]
-fn every_variable_of_a_fleet_is_in_the_example() -> anyhow::Result<()> {
-    let example = read(".env.example")?;
-    for file in [
-        "fleet/src/config.rs",
-        "worker/src/config.rs",
-        "worker/src/role.rs",
+fn a_read_only_root_leaves_a_place_for_temporary_files() -> anyhow::Result<()> {
+    for (file, sealed, open) in [
+        (
+            "deploy/worker.yaml",
+            "readOnlyRootFilesystem: true",
+            "mountPath: /tmp}",
+        ),
+        ("compose.yaml", "read_only: true", "tmpfs: [/tmp]"),
     ] {
-        for name in read(file)?
-            .split("env = \"")
-            .skip(1)
-            .filter_map(|rest| rest.split('"').next())
-        {
-            assert!(
-                example.contains(&format!("#{name}=")),
-                "{name} of {file} is not in .env.example"
-            );
-        }
+        let text = read(file)?;
+        assert!(text.contains(sealed) && text.contains(open), "{file}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_variable_is_in_the_example() -> anyhow::Result<()> {
+    let example = read(".env.example")?;
+    let mut names = BTreeSet::new();
+    for (file, _) in rust_files()? {
+        let text = fs::read_to_string(root().join(&file))?;
+        let after = text.split("env = \"").skip(1);
+        names.extend(after.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
+    }
+    // What other programs read, too, is no setting of lyo.
+    let others = ["RUST_LOG", "XDG_DATA_HOME"];
+    names.retain(|name| {
+        name.bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+    });
+
+    assert!(names.contains("LYO_MODEL"), "nothing was found");
+    for name in names {
+        let known = others.contains(&&*name) || example.contains(&format!("#{name}="));
+        assert!(known, "{name} is not in .env.example");
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use models::file_variants::VARIANTS_MAX;
 use serde_json::Value;
 
 /// How an attempt ended well.
@@ -74,6 +75,12 @@ impl From<models::Error> for JobError {
         match error {
             models::Error::Lost => Self::Lost,
             models::Error::NotFound(what) => Self::fail("not_found", format!("the {what} is gone")),
+            models::Error::Conflict(code @ "too_many_variants") => {
+                Self::fail(code, format!("a file has {VARIANTS_MAX} variants at most"))
+            }
+            models::Error::Conflict(code @ "bytes_being_deleted") => {
+                Self::retry(code, "the same bytes are being deleted")
+            }
             other if other.is_unavailable() => {
                 Self::retry("database_unavailable", other.to_string())
             }
@@ -118,6 +125,27 @@ mod tests {
             gone,
             JobError::Fail {
                 code: "not_found",
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn bytes_on_their_way_out_are_waited_for_and_a_full_file_is_not() {
+        let waits: JobError = models::Error::Conflict("bytes_being_deleted").into();
+        let ends: JobError = models::Error::Conflict("too_many_variants").into();
+
+        assert!(matches!(
+            waits,
+            JobError::Retry {
+                code: "bytes_being_deleted",
+                ..
+            }
+        ));
+        assert!(matches!(
+            ends,
+            JobError::Fail {
+                code: "too_many_variants",
                 ..
             }
         ));

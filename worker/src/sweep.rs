@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use anyhow::Context;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
 use models::{Db, blobs, uploads};
 use platform::storage::{Digest, Storage};
 use tokio::time::sleep;
@@ -13,109 +15,181 @@ use tracing::{info, warn};
 
 /// How often.
 const PERIOD: Duration = Duration::from_mins(10);
-/// Bytes that are doomed at once. Deleting them all takes less than [`blobs::DELETING`], even when
-/// the storage takes its time for each.
-const DOOMED_MAX: i64 = 5;
-/// Steps of each sort in one period.
+/// How long until the next look where there was more to remove than one look removes.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Bytes that are doomed, and deleted, at once. That takes less than [`blobs::DELETING`], even when
+/// the storage takes its time.
+const DOOMED_MAX: i64 = 16;
+/// Steps of each sort in one look.
 const STEPS_MAX: usize = 200;
 /// Uploads that are looked at in one step.
 const UPLOADS_MAX: i64 = 20;
 /// Temporary bytes are left alone for so long: longer than the uploads that they may be part of.
 const TEMPORARY: TimeDelta = TimeDelta::days(2);
-/// Temporary bytes that are removed in one period.
+/// Temporary bytes that are removed in one look.
 const TEMPORARY_MAX: usize = 1_000;
+
+/// What one look has removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// How much.
+    pub removed: usize,
+    /// Whether there may be more.
+    pub more: bool,
+}
 
 /// Runs until it is stopped.
 pub(crate) async fn run(db: Db, storage: Storage, stop: CancellationToken) {
     loop {
         // What is begun and not ended is found again.
-        let swept = stop.run_until_cancelled(sweep(&db, &storage)).await;
-        match swept {
-            None => return,
-            Some(Ok(0)) => {}
-            Some(Ok(swept)) => info!(swept, "Removed stored bytes that nobody needs: {swept}"),
-            Some(Err(error)) => warn!("Stored bytes could not be swept: {error:#}"),
+        let Some(swept) = stop.run_until_cancelled(sweep(&db, &storage)).await else {
+            return;
+        };
+        if swept.removed > 0 {
+            let removed = swept.removed;
+            info!(removed, "Removed stored bytes that nobody needs: {removed}");
         }
-        if stop.run_until_cancelled(sleep(PERIOD)).await.is_none() {
+        let pause = if swept.more { PAUSE } else { PERIOD };
+        if stop.run_until_cancelled(sleep(pause)).await.is_none() {
             return;
         }
     }
 }
 
-/// Everything once; answers how much was removed.
-pub async fn sweep(db: &Db, storage: &Storage) -> anyhow::Result<usize> {
-    let mut swept = 0;
-    for _ in 0..STEPS_MAX {
-        match orphans(db, storage).await? {
-            0 => break,
-            some => swept += some,
+/// One look at everything. What goes wrong with one sort keeps nothing of the others.
+pub async fn sweep(db: &Db, storage: &Storage) -> Swept {
+    let mut all = Swept::default();
+    for (what, swept) in [
+        ("Stored bytes", orphans(db, storage).await),
+        ("Uploads", abandoned(db, storage).await),
+        ("Temporary bytes", temporaries(db, storage).await),
+    ] {
+        match swept {
+            Ok(swept) => {
+                all.removed += swept.removed;
+                all.more |= swept.more;
+            }
+            Err(error) => warn!("{what} could not be swept: {error:#}"),
         }
     }
-    for _ in 0..STEPS_MAX {
-        match abandoned(db, storage).await? {
-            0 => break,
-            some => swept += some,
-        }
-    }
-    let before = db.now() - TEMPORARY;
-    Ok(swept + storage.sweep(before, TEMPORARY_MAX).await?)
+    all
 }
 
 /// Deletes bytes that nobody refers to.
-async fn orphans(db: &Db, storage: &Storage) -> anyhow::Result<usize> {
-    let now = db.now();
-    let mut tx = db.begin().await?;
-    let doomed = blobs::doom(&mut tx, DOOMED_MAX, now).await?;
-    tx.commit().await?;
-    for digest in &doomed {
-        storage.delete(digest.parse::<Digest>()?).await?;
+async fn orphans(db: &Db, storage: &Storage) -> anyhow::Result<Swept> {
+    let mut removed = 0;
+    for _ in 0..STEPS_MAX {
+        let now = db.now();
         let mut tx = db.begin().await?;
-        blobs::forget(&mut tx, digest, now).await?;
+        let looked = blobs::doom(&mut tx, DOOMED_MAX, now).await?;
         tx.commit().await?;
+        let deleting = looked.doomed.iter();
+        let deleting = deleting.map(|digest| delete(db, storage, digest, now));
+        let mut gone = 0;
+        for deleted in join_all(deleting).await {
+            match deleted {
+                Ok(()) => gone += 1,
+                Err(error) => warn!("Bytes that nobody needs stay for now: {error:#}"),
+            }
+        }
+        removed += gone;
+        // Where nothing at all can be deleted, the storage is away.
+        if !looked.more || (gone == 0 && !looked.doomed.is_empty()) {
+            return Ok(Swept {
+                removed,
+                more: false,
+            });
+        }
     }
-    Ok(doomed.len())
+    Ok(Swept {
+        removed,
+        more: true,
+    })
+}
+
+/// Deletes doomed bytes, or has them tried again later.
+async fn delete(
+    db: &Db,
+    storage: &Storage,
+    digest: &str,
+    doomed_at: DateTime<Utc>,
+) -> anyhow::Result<()> {
+    let deleted = storage.delete(digest.parse::<Digest>()?).await;
+    let mut tx = db.begin().await?;
+    match &deleted {
+        Ok(()) => drop(blobs::forget(&mut tx, digest, doomed_at).await?),
+        Err(_) => blobs::postpone(&mut tx, digest, doomed_at).await?,
+    }
+    tx.commit().await?;
+    deleted.with_context(|| digest.to_owned())
 }
 
 /// Deletes uploads that have expired, with what had arrived of them.
-async fn abandoned(db: &Db, storage: &Storage) -> anyhow::Result<usize> {
-    let expired = uploads::expired(&mut db.conn().await?, UPLOADS_MAX, db.now()).await?;
-    for upload in &expired {
-        let mut tx = db.begin().await?;
-        let parts = match uploads::delete(&mut tx, upload.owner_id, upload.id).await {
-            Ok(parts) => parts,
-            // Somebody else was first.
-            Err(models::Error::NotFound(_)) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        tx.commit().await?;
-        for part in parts {
-            // What stays is a temporary, which is swept by its age.
-            storage.delete_part(&part.name).await?;
+async fn abandoned(db: &Db, storage: &Storage) -> anyhow::Result<Swept> {
+    let mut removed = 0;
+    for _ in 0..STEPS_MAX {
+        let now = db.now();
+        let expired = uploads::expired(&mut db.conn().await?, UPLOADS_MAX, now).await?;
+        for upload in &expired {
+            let mut tx = db.begin().await?;
+            let names = match uploads::delete(&mut tx, upload.owner_id, upload.id, now).await {
+                Ok(names) => names,
+                // Somebody else was first.
+                Err(models::Error::NotFound(_)) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            tx.commit().await?;
+            removed += 1;
+            for name in names {
+                if let Err(error) = storage.delete_part(&name).await {
+                    warn!(%error, "A piece of an upload stays until it is too old: {error}");
+                }
+            }
+        }
+        if expired.len() < usize::try_from(UPLOADS_MAX)? {
+            return Ok(Swept {
+                removed,
+                more: false,
+            });
         }
     }
-    Ok(expired.len())
+    Ok(Swept {
+        removed,
+        more: true,
+    })
+}
+
+/// Removes what processes that were killed have left.
+async fn temporaries(db: &Db, storage: &Storage) -> anyhow::Result<Swept> {
+    let removed = storage.sweep(db.now() - TEMPORARY, TEMPORARY_MAX).await?;
+    Ok(Swept {
+        removed,
+        more: removed >= TEMPORARY_MAX,
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use models::{
         OwnerId,
         file_types::FileType,
         file_usage,
         files::{self, File, NewFile},
         on_both, sql,
-        testing::TestResult,
+        testing::{self, TestResult},
         uploads::Part,
     };
     use tempfile::TempDir;
 
     use super::*;
 
-    /// Stores a file as the API does.
     async fn stored(db: &Db, storage: &Storage, bytes: &'static [u8]) -> TestResult<File> {
         let mut incoming = storage.begin().await?;
         incoming.write(&bytes.into()).await?;
         let arrived = incoming.finish().await?;
+        storage.keep(&arrived).await?;
         let new = NewFile {
             owner: OwnerId::LOCAL,
             digest: arrived.digest.to_string(),
@@ -123,18 +197,18 @@ mod tests {
             name: "a".to_owned(),
             media_type: FileType::Text,
         };
-        let mut tx = db.begin().await?;
-        blobs::reserve(&mut tx, &new.digest, new.size, db.now()).await?;
-        storage.keep(&arrived).await?;
-        file_usage::charge(&mut tx, new.owner, new.size).await?;
-        let file = files::create(&mut tx, &new, db.now()).await?;
-        tx.commit().await?;
-        Ok(file)
+        testing::file(db, &new).await
     }
 
     async fn is_there(storage: &Storage, file: &File) -> TestResult<bool> {
         let size = file.size_bytes.unsigned_abs();
         Ok(storage.read(file.digest.parse()?, size, None).await.is_ok())
+    }
+
+    async fn removed(db: &Db, storage: &Storage) -> usize {
+        let swept = sweep(db, storage).await;
+        assert!(!swept.more);
+        swept.removed
     }
 
     on_both! {
@@ -147,9 +221,9 @@ mod tests {
             files::delete(&mut tx, OwnerId::LOCAL, deleted.id, db.now()).await?;
             tx.commit().await?;
 
-            assert_eq!(sweep(db, &storage).await?, 0, "not at once");
+            assert_eq!(removed(db, &storage).await, 0, "not at once");
             db.disturb_clock(blobs::ORPHANED + TimeDelta::minutes(1));
-            assert_eq!(sweep(db, &storage).await?, 1);
+            assert_eq!(removed(db, &storage).await, 1);
 
             assert!(is_there(&storage, &needed).await?);
             assert!(!is_there(&storage, &deleted).await?);
@@ -158,6 +232,33 @@ mod tests {
             assert_eq!(left, [(needed.digest,)]);
             // The same bytes may come again.
             stored(db, &storage, b"deleted").await?;
+            Ok(())
+        }
+
+        async fn bytes_that_cannot_be_deleted_stop_nothing_else(test: &TestDb) -> TestResult {
+            let (db, folder) = (&test.db, TempDir::new()?);
+            let storage = Storage::folder(folder.path())?;
+            let mut tx = db.begin().await?;
+            for n in 0..40 {
+                let digest = Digest::of(&[n]).to_string();
+                if n == 7 {
+                    // A folder is not deleted as a file.
+                    let path = folder.path().join("kept").join(&digest[..2]).join(&digest[2..]);
+                    fs::create_dir_all(path)?;
+                }
+                blobs::reserve(&mut tx, &digest, 1, db.now()).await?;
+            }
+            uploads::create(&mut tx, OwnerId::LOCAL, "x", 8, None, db.now()).await?;
+            tx.commit().await?;
+
+            db.disturb_clock(uploads::LIFETIME + TimeDelta::minutes(1));
+            assert_eq!(removed(db, &storage).await, 39 + 1);
+
+            let mut conn = db.conn().await?;
+            let left = sql!(conn, fetch_all models::sql::One<String>, "select digest from blobs")?;
+            assert_eq!(left, [(Digest::of(&[7]).to_string(),)]);
+            drop(conn);
+            assert_eq!(removed(db, &storage).await, 0, "it is tried again later");
             Ok(())
         }
 
@@ -171,9 +272,9 @@ mod tests {
             uploads::append(&mut tx, upload.id, &part).await?;
             tx.commit().await?;
 
-            assert_eq!(sweep(db, &storage).await?, 0);
+            assert_eq!(removed(db, &storage).await, 0);
             db.disturb_clock(uploads::LIFETIME + TimeDelta::minutes(1));
-            assert_eq!(sweep(db, &storage).await?, 1);
+            assert_eq!(removed(db, &storage).await, 1);
 
             assert!(storage.part_size(&name).await.is_err());
             let usage = file_usage::get(&mut db.conn().await?, OwnerId::LOCAL).await?;

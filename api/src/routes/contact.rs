@@ -1,6 +1,6 @@
 //! Where the caller is reached, and what about.
 
-use models::{Conn, contacts, preferences, templates::Category};
+use models::{Address, Conn, OwnerId, Tx, contacts, preferences, templates::Category, users};
 use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -37,7 +37,8 @@ impl Contacts {
 
     /// Says where the caller gets mail, and about what.
     ///
-    /// Without an address there is no mail. What is left out of `wants` stays as it is.
+    /// Without an address there is no mail; another than that of the account is not taken. What is left
+    /// out of `wants` stays as it is.
     #[oai(path = "/v1/contact", method = "put", operation_id = "update_contact")]
     async fn update_contact(
         &self,
@@ -56,6 +57,7 @@ impl Contacts {
         match told {
             None => _ = contacts::delete(&mut tx, caller.owner).await?,
             Some(address) => {
+                let address = own(&mut tx, caller, address).await?;
                 contacts::put(&mut tx, caller.owner, &address, name, language, now).await?;
                 for (category, wanted) in update.wants.decided() {
                     preferences::put(&mut tx, &address, category, wanted, now).await?;
@@ -66,6 +68,20 @@ impl Contacts {
         tx.commit().await?;
         Ok(Known::Ok(Json::new(view)))
     }
+}
+
+/// The address as the account has it: nobody decides over a mailbox that they have not proven to read.
+/// Whoever uses this machine alone has proven none, and says it.
+async fn own(tx: &mut Tx, caller: Caller, told: Address) -> Result<Address, Problem> {
+    if caller.owner == OwnerId::LOCAL {
+        return Ok(told);
+    }
+    let user = users::hold(tx, caller.owner).await?;
+    if users::key(&user.address) == users::key(&told) {
+        return Ok(user.address);
+    }
+    let reason = "must be that of the account, which `PUT /v1/users/me/address` changes";
+    Err(Problem::field("/address", "invalid", reason))
 }
 
 async fn view(conn: &mut Conn, caller: Caller) -> Result<ContactView, Problem> {

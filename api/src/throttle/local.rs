@@ -100,11 +100,7 @@ mod tests {
         assert!(local.admit(POLICY, "0", now).is_ok(), "one that is counted");
         let later = now + Duration::from_secs(15);
         assert!(local.admit(POLICY, "new", later).is_ok());
-        let kept = local
-            .0
-            .lock()
-            .map(|times| times.whole_at.len())
-            .unwrap_or(0);
+        let kept = local.0.lock().map_or(0, |times| times.whole_at.len());
         assert_eq!(kept, 2, "the new one, and the one that is not whole yet");
     }
 }

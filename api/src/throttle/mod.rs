@@ -157,7 +157,7 @@ mod tests {
         redis.restart().await?;
         let began = Instant::now();
         while redis
-            .command::<Vec<String>>(&["KEYS", "lyo:rate:*"])
+            .command::<Vec<Vec<u8>>>(&["KEYS", "lyo:rate:*"])
             .await?
             .is_empty()
         {

@@ -1,8 +1,17 @@
 //! The stream of a task's events.
 
-use models::{Db, on_both, testing::TestResult};
+use std::time::Duration;
 
-use crate::harness::{Answer, Api};
+use models::{Db, on_both, roles::Role, testing::TestResult, users};
+use poem::{Body, Route, http::Method};
+use tokio::time::timeout;
+
+use crate::{
+    harness::{Answer, Api},
+    people::{closed, token, user},
+};
+
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The id and the name of each event of a stream.
 fn events(stream: &Answer) -> Vec<(i64, String)> {
@@ -69,6 +78,30 @@ on_both! {
 
         let names: Vec<_> = events(&stream).into_iter().map(|(_, name)| name).collect();
         assert_eq!(names, ["state", "state", "done", "state", "state", "done"]);
+        Ok(())
+    }
+
+    async fn a_stream_ends_with_the_rights_of_its_reader(db: &Db) -> TestResult {
+        let mut app = closed(db).app;
+        app.timeouts.comment = Duration::from_millis(20);
+        let api = Api::with(app, Route::new());
+        let ada = user(db, "ada", Role::Author).await?;
+        let by = token(&api, ada).await?;
+        let noop = serde_json::json!({"kind": "noop", "payload": {"n": 1}});
+        let task = api.by(&by, Method::POST, "/v1/tasks", Some(&noop)).await?;
+        let path = format!("/v1/tasks/{}/events", task.word("/id"));
+        let headers = [("authorization", by.as_str())];
+
+        let stream = api.open(Method::GET, &path, &headers, Body::empty()).await?;
+        let mut tx = db.begin().await?;
+        users::suspend(&mut tx, ada, true, db.now()).await?;
+        tx.commit().await?;
+        let status = stream.status();
+        let text = timeout(PATIENCE, stream.into_body().into_string()).await??;
+
+        assert_eq!(status, 200);
+        assert!(text.starts_with("id: 1\nevent: state\n"), "{text}");
+        assert!(!text.contains("event: done"), "{text}");
         Ok(())
     }
 

@@ -4,12 +4,12 @@ use api::{App, Files};
 use chrono::TimeDelta;
 use jobs::bell::Bell;
 use models::{
-    OwnerId, blobs,
+    OwnerId,
     file_types::FileType,
     file_usage,
     files::{self, File, NewFile},
     on_both, sql,
-    testing::{TestDb, TestResult},
+    testing::{self, TestDb, TestResult},
 };
 use platform::{
     health::Health,
@@ -37,15 +37,19 @@ impl Stored {
         ))
     }
 
-    pub(crate) fn over(mut app: App) -> TestResult<Self> {
+    pub(crate) fn over(app: App) -> TestResult<Self> {
         let folder = TempDir::new()?;
         let storage = Storage::folder(folder.path())?;
+        Ok(Self::with(app, folder, storage))
+    }
+
+    pub(crate) fn with(mut app: App, folder: TempDir, storage: Storage) -> Self {
         app.files = Files::new(storage.clone());
-        Ok(Self {
+        Self {
             api: Api::with(app, Route::new()),
             storage,
             folder,
-        })
+        }
     }
 
     /// Brings a file, as a form does.
@@ -73,7 +77,6 @@ impl Stored {
 
     /// A file of somebody else, with its bytes.
     async fn strangers(&self, bytes: &str) -> TestResult<File> {
-        let db = &self.api.app.db;
         let mut incoming = self.storage.begin().await?;
         incoming.write(&bytes.to_owned().into()).await?;
         let arrived = incoming.finish().await?;
@@ -85,12 +88,7 @@ impl Stored {
             name: "theirs.txt".to_owned(),
             media_type: FileType::Gif,
         };
-        let mut tx = db.begin().await?;
-        blobs::reserve(&mut tx, &new.digest, new.size, db.now()).await?;
-        file_usage::charge(&mut tx, new.owner, new.size).await?;
-        let file = files::create(&mut tx, &new, db.now()).await?;
-        tx.commit().await?;
-        Ok(file)
+        testing::file(&self.api.app.db, &new).await
     }
 }
 

@@ -7,7 +7,7 @@ use jobs::{Failure, Task, Usage, bell::Bell, store};
 use models::{Db, id::TaskId, testing::TestResult};
 use platform::health::Health;
 use poem::{
-    Body, Endpoint, EndpointExt, Request, Route,
+    Body, Endpoint, EndpointExt, Request, Response, Route,
     endpoint::BoxEndpoint,
     http::{HeaderMap, Method, StatusCode},
 };
@@ -88,11 +88,7 @@ impl Api {
         headers: &[(&str, &str)],
         body: Body,
     ) -> TestResult<Answer> {
-        let mut request = Request::builder().method(method).uri(path.parse()?);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let response = self.endpoint.get_response(request.body(body)).await;
+        let response = self.open(method, path, headers, body).await?;
         let (parts, body) = response.into_parts();
         let text = body.into_string().await?;
         Ok(Answer {
@@ -100,6 +96,21 @@ impl Api {
             headers: parts.headers,
             text,
         })
+    }
+
+    /// The same, and an answer that is not read yet.
+    pub(crate) async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Body,
+    ) -> TestResult<Response> {
+        let mut request = Request::builder().method(method).uri(path.parse()?);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Ok(self.endpoint.get_response(request.body(body)).await)
     }
 
     /// Has a queue take nothing new, or everything again.

@@ -8,7 +8,6 @@ use api::spec;
 use models::{
     Db, OwnerId, api_keys,
     roles::{Permission, Permissions, Role},
-    sql,
     testing::{TestDb, TestResult},
     users,
 };
@@ -192,21 +191,10 @@ async fn ask(
     Ok(answer.status.as_u16())
 }
 
-/// A key of an admin with any scope but this.
-async fn key(api: &Api, owner: OwnerId, permission: Permission) -> TestResult<String> {
-    let mut scopes = Permission::ALL.iter().copied();
-    let other = scopes.find(|scope| scope.is_for_machines() && *scope != permission);
-    let scope = [other.ok_or("there are others")?];
+/// A key of an account with this scope alone.
+async fn key(api: &Api, owner: OwnerId, scope: Permission) -> TestResult<String> {
     let (mut tx, now) = (api.app.db.begin().await?, api.app.db.now());
-    let (key, secret) = api_keys::create(&mut tx, owner, "matrix", &scope, None, now).await?;
-    // Whoever has too many gets no more.
-    sql!(
-        tx,
-        execute,
-        "delete from api_keys where user_id = $1 and id <> $2",
-        owner,
-        key.id
-    )?;
+    let (_, secret) = api_keys::create(&mut tx, owner, "matrix", &[scope], None, now).await?;
     tx.commit().await?;
     Ok(format!("Bearer {secret}"))
 }
@@ -259,11 +247,24 @@ impl People {
             ),
         ];
         if let Some(permission) = permission {
-            cells.push((
-                "a key without the scope",
-                Some(key(api, self.owner, permission).await?),
-                403,
-            ));
+            // Whoever has too many gets no more.
+            let mut tx = api.app.db.begin().await?;
+            api_keys::revoke_all(&mut tx, self.owner, api.app.db.now()).await?;
+            tx.commit().await?;
+            let mut scopes = Permission::ALL.iter().copied();
+            let other = scopes.find(|scope| scope.is_for_machines() && *scope != permission);
+            let other = key(api, self.owner, other.ok_or("there are others")?).await?;
+            cells.push(("a key without the scope", Some(other), 403));
+            if permission.is_for_machines() {
+                // There is no session that a key could end.
+                let allowed = if operation.id == "logout" {
+                    403
+                } else {
+                    row.allowed
+                };
+                let with = key(api, self.owner, permission).await?;
+                cells.push(("a key with the scope", Some(with), allowed));
+            }
         }
         for (role, person) in &self.roles {
             let may = permission.is_none_or(|one| Permissions::of(*role).has(one));

@@ -1,5 +1,7 @@
 //! People with accounts, for tests of who may do what.
 
+use std::time::Duration;
+
 use api::{App, access::LIFETIME};
 use jobs::bell::Bell;
 use models::{
@@ -76,6 +78,24 @@ pub(crate) async fn link(db: &Db, address: &str, purpose: Purpose) -> TestResult
     let token = tokens::issue(&mut tx, email, purpose, db.now()).await?;
     tx.commit().await?;
     Ok(token)
+}
+
+/// Asks for a new password, and answers the token of the link in the mail, which is written beside the
+/// answer.
+pub(crate) async fn reset_link(api: &Api, address: &str) -> TestResult<String> {
+    let db = &api.app.db;
+    let before = mails(db, address, "reset_password").await?;
+    let asked = api
+        .post("/v1/password/forgot", &json!({"address": address}))
+        .await?;
+    assert_eq!(asked.status, 202, "{}", asked.text);
+    for _ in 0..500 {
+        if mails(db, address, "reset_password").await? > before {
+            return link(db, address, Purpose::Reset).await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Err("no mail was written".into())
 }
 
 /// How many mails of a kind went to an address.

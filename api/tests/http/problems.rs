@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use api::codes::{ALL, Scope};
+use api::codes::{ALL, Code, Scope};
 use models::testing::{TestDb, TestResult};
 use poem::{Body, http::Method};
 use serde_json::{Value, json};
@@ -48,6 +48,20 @@ async fn every_problem_is_provoked_and_looks_as_documented() -> TestResult {
 
 fn without_id(part: &str) -> &str {
     if part.len() == 36 { "{id}" } else { part }
+}
+
+#[test]
+fn names_are_unique_and_found_in_both_spellings() {
+    let names: HashSet<_> = ALL.iter().map(|code| code.name).collect();
+
+    assert_eq!(names.len(), ALL.len());
+    for code in ALL {
+        let reference = code.reference();
+        let spelling = reference.rsplit('/').next().unwrap_or_default();
+        for name in [code.name, spelling] {
+            assert_eq!(Code::find(name).map(|found| found.name), Some(code.name));
+        }
+    }
 }
 
 #[tokio::test]

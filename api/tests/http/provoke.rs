@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::{
-    App, Operators, Sockets,
+    App, Operators, Seats,
     access::LIFETIME,
     limits::{BODY_BYTES_MAX, Timeouts},
 };
@@ -212,7 +212,7 @@ async fn provoke_by_mail(api: &Api, code: &str, id: (&str, &str)) -> TestResult<
 async fn provoke_by_socket(api: &Api, code: &str, id: (&str, &str)) -> TestResult<Answer> {
     let mut app = api.app.clone();
     if code == "too_many_sockets" {
-        app.sockets = Sockets::new(0);
+        app.sockets = Seats::new(0, 1);
     }
     let api = Api::with(app, Route::new());
     api.get_with("/v1/ws", &[id]).await

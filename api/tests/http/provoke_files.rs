@@ -1,9 +1,11 @@
 //! The problems of files and uploads.
 
-use api::Files;
+use api::{Files, Seats};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use models::{
-    OwnerId, file_usage, sql,
+    OwnerId, blobs, file_usage,
+    file_variants::{self, Format, VARIANTS_MAX, Variant},
+    sql,
     testing::TestResult,
     uploads::{self, PARTS_MAX, UPLOADS_MAX},
 };
@@ -66,7 +68,57 @@ pub(crate) async fn provoke_by_files(
                 .await
         }
         "file_too_large" => begin(&stored.api, "4294967297", "", id).await,
-        _ => provoke_by_uploads(&stored.api, code, id).await,
+        _ => provoke_by_arrivals(&stored, code, id).await,
+    }
+}
+
+/// The problems of what is there already, or arrives at the same time.
+async fn provoke_by_arrivals(stored: &Stored, code: &str, id: (&str, &str)) -> TestResult<Answer> {
+    let (api, db) = (&stored.api, &stored.api.app.db);
+    let text = form("a.txt", "doomed");
+    match code {
+        "too_many_arriving" | "server_busy" => {
+            let mut app = api.app.clone();
+            let most = usize::from(code == "server_busy");
+            app.arrivals = Seats::new(most, 0);
+            bring(&Api::with(app, Route::new()), &text, &[id]).await
+        }
+        "bytes_being_deleted" => {
+            let (mut tx, now) = (db.begin().await?, db.now());
+            let digest = Digest::of(b"doomed").to_string();
+            blobs::reserve(&mut tx, &digest, 6, now).await?;
+            sql!(
+                tx,
+                execute,
+                "update blobs set doomed_at = $2 where digest = $1",
+                &digest,
+                now
+            )?;
+            tx.commit().await?;
+            bring(api, &text, &[id]).await
+        }
+        "too_many_variants" => {
+            let made = bring(api, &form("a.gif", "GIF89a..."), &[]).await?;
+            let file = made.word("/id").parse()?;
+            let variants = (0..VARIANTS_MAX).map(|n| Variant {
+                file_id: file,
+                name: format!("{n}x1"),
+                format: Format::Webp,
+                width: n,
+                height: 1,
+                digest: made.word("/sha256"),
+                size_bytes: 9,
+                created_at: db.now(),
+            });
+            let variants: Vec<Variant> = variants.collect();
+            let mut tx = db.begin().await?;
+            file_variants::put(&mut tx, file, &variants, db.now()).await?;
+            tx.commit().await?;
+            let body = serde_json::json!({"presets": ["card"]});
+            let path = format!("{}/thumbnails", made.word("/links/self"));
+            api.post_with(&path, &body, &[id]).await
+        }
+        _ => provoke_by_uploads(api, code, id).await,
     }
 }
 

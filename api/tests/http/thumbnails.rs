@@ -99,7 +99,7 @@ on_both! {
             size_bytes: 4,
             created_at: db.now(),
         };
-        file_variants::put(&mut tx, &variant).await?;
+        file_variants::put(&mut tx, made.word("/id").parse()?, &[variant], db.now()).await?;
         tx.commit().await?;
 
         let found = api.get(&path).await?;

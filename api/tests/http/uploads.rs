@@ -1,18 +1,29 @@
 //! Uploads that go on after a break.
 
-use std::io;
+use std::{io, sync::Arc, time::Duration};
 
+use api::App;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures_util::stream;
+use jobs::bell::Bell;
 use models::{
-    OwnerId, on_both, sql,
+    OwnerId, UploadId, file_usage, on_both,
     testing::{TestDb, TestResult},
     uploads,
 };
-use platform::storage::Digest;
+use platform::{
+    health::Health,
+    storage::{Digest, Storage},
+};
 use poem::{Body, http::Method};
 use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    select,
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 
 use crate::{
     files::Stored,
@@ -57,6 +68,42 @@ async fn arrived(api: &Api, path: &str) -> TestResult<usize> {
 fn broken(bytes: &[u8]) -> Body {
     let bytes = Bytes::copy_from_slice(bytes);
     Body::from_bytes_stream(stream::iter([Ok(bytes), Err(io::Error::other("cut off"))]))
+}
+
+/// How long a test waits for something to happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The file of an upload, once it was made.
+async fn made(api: &Api, path: &str) -> TestResult<Answer> {
+    let making = async {
+        loop {
+            let upload = api.get(path).await?;
+            if !upload.at("/file").is_null() {
+                return api.get(&upload.word("/file")).await;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, making).await?
+}
+
+/// The API over a folder where each reading needs a permit, with as much patience.
+fn gated(test: &TestDb, gate: &Arc<Semaphore>, join: Duration) -> TestResult<Stored> {
+    let mut app = App::new(test.db.clone(), Bell::in_process(), Health::default());
+    app.timeouts.join = join;
+    let folder = TempDir::new()?;
+    let storage = Storage::folder(folder.path())?.gated(gate.clone());
+    Ok(Stored::with(app, folder, storage))
+}
+
+/// What the caller's files and uploads add up to: how many, and how many bytes.
+async fn usage(api: &Api) -> TestResult<(i64, i64)> {
+    let usage = file_usage::get(&mut api.app.db.conn().await?, OwnerId::LOCAL).await?;
+    Ok((usage.files, usage.size_bytes))
+}
+
+fn id(path: &str) -> TestResult<UploadId> {
+    Ok(path.rsplit('/').next().unwrap_or_default().parse()?)
 }
 
 fn text(length: usize) -> Vec<u8> {
@@ -151,10 +198,9 @@ on_both! {
         append(api, &path, 0, text(2).into()).await?;
         // As if the server had died between the last piece and the file.
         let name = stored.storage.put_part(Bytes::from_static(b"cd")).await?;
-        let id = path.rsplit('/').next().unwrap_or_default().parse()?;
         let mut tx = db.begin().await?;
         let part = uploads::Part { offset_bytes: 2, size_bytes: 2, name };
-        uploads::append(&mut tx, id, &part).await?;
+        uploads::append(&mut tx, id(&path)?, &part).await?;
         tx.commit().await?;
         assert_eq!(api.get(&path).await?.at("/file"), Value::Null);
 
@@ -165,20 +211,118 @@ on_both! {
         assert_eq!(api.get(&content).await?.text, "abcd");
         Ok(())
     }
-}
+    async fn a_file_is_made_though_nobody_waits_for_it(test: &TestDb) -> TestResult {
+        let gate = Arc::new(Semaphore::new(1));
+        let stored = gated(test, &gate, PATIENCE)?;
+        let api = &stored.api;
+        let path = begin(api, 4, "").await?;
+        append(api, &path, 0, "ab".into()).await?;
 
-#[tokio::test]
-async fn an_empty_file_needs_an_empty_piece() -> TestResult {
-    let test = TestDb::sqlite().await?;
-    let stored = Stored::new(&test)?;
-    let path = begin(&stored.api, 0, "").await?;
+        let one_piece_read = async {
+            while gate.available_permits() > 0 {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        // The connection breaks while the file is being made.
+        select! {
+            answer = append(api, &path, 2, "cd".into()) => panic!("it was not waited for: {answer:?}"),
+            () = one_piece_read => {}
+        }
+        gate.add_permits(10);
 
-    let made = append(&stored.api, &path, 0, Body::empty()).await?;
+        let content = made(api, &path).await?.word("/links/content");
+        assert_eq!(api.get(&content).await?.text, "abcd");
+        Ok(())
+    }
 
-    assert_eq!(made.status, 204, "{}", made.text);
-    let content = format!("{}/content", made.header("content-location"));
-    assert_eq!(stored.api.get(&content).await?.text, "");
-    test.close().await
+    async fn a_file_that_takes_long_is_not_waited_for_and_made_once(test: &TestDb) -> TestResult {
+        let gate = Arc::new(Semaphore::new(0));
+        let stored = gated(test, &gate, Duration::from_millis(50))?;
+        let api = &stored.api;
+        let path = begin(api, 4, "").await?;
+
+        let whole = append(api, &path, 0, "abcd".into()).await?;
+        let again = append(api, &path, 4, Body::empty()).await?;
+        let status = (whole.status.as_u16(), again.status.as_u16());
+        assert_eq!(status, (204, 204), "{} {}", whole.text, again.text);
+        let files = (whole.header("content-location"), again.header("content-location"));
+        assert_eq!(files, ("", ""));
+        gate.add_permits(10);
+
+        let file = made(api, &path).await?;
+        let listed = api.get("/v1/files").await?;
+        assert_eq!(listed.at("/items"), json!([file.json()]));
+        assert_eq!(usage(api).await?, (1, 4));
+        Ok(())
+    }
+
+    async fn two_pieces_of_the_same_place_become_one(test: &TestDb) -> TestResult {
+        let stored = Stored::new(test)?;
+        let api = &stored.api;
+        let path = begin(api, 4, "").await?;
+
+        let (one, other) = tokio::try_join!(
+            append(api, &path, 0, "abcd".into()),
+            append(api, &path, 0, "efgh".into()),
+        )?;
+
+        let mut status = [one.status.as_u16(), other.status.as_u16()];
+        status.sort_unstable();
+        assert_eq!(status, [204, 409], "{} {}", one.text, other.text);
+        let content = made(api, &path).await?.word("/links/content");
+        let expected = if one.status == 204 { "abcd" } else { "efgh" };
+        assert_eq!(api.get(&content).await?.text, expected);
+        assert_eq!((stored.count("incoming")?, stored.count("kept")?), (0, 1));
+        assert_eq!(usage(api).await?, (1, 4));
+        Ok(())
+    }
+
+    async fn an_upload_that_goes_with_its_last_piece_leaves_nothing(test: &TestDb) -> TestResult {
+        let stored = Stored::new(test)?;
+        let api = &stored.api;
+        for _ in 0..10 {
+            let path = begin(api, 4, "").await?;
+            let (appended, deleted) =
+                tokio::try_join!(append(api, &path, 0, text(4).into()), api.delete(&path))?;
+
+            assert_eq!(deleted.status, 204, "{}", deleted.text);
+            assert!([204, 404, 409].contains(&appended.status.as_u16()), "{}", appended.text);
+            assert_eq!(api.get(&path).await?.status, 404);
+            assert_eq!(stored.count("incoming")?, 0);
+            let files = api.get("/v1/files").await?.at("/items").as_array().map_or(0, Vec::len);
+            let files = i64::try_from(files)?;
+            assert_eq!(usage(api).await?, (files, 4 * files));
+        }
+        Ok(())
+    }
+
+    async fn lost_pieces_end_the_upload(test: &TestDb) -> TestResult {
+        let stored = Stored::new(test)?;
+        let api = &stored.api;
+        let path = begin(api, 4, "").await?;
+        append(api, &path, 0, text(2).into()).await?;
+        let pieces = uploads::parts(&mut test.db.conn().await?, id(&path)?).await?;
+        stored.storage.delete_part(&pieces[0].name).await?;
+
+        let whole = append(api, &path, 2, text(2).into()).await?;
+
+        assert_eq!(whole.problem(), (500, "internal".to_owned()));
+        assert_eq!(api.get(&path).await?.status, 404);
+        assert_eq!(stored.count("incoming")?, 0);
+        assert_eq!(usage(api).await?, (0, 0));
+        Ok(())
+    }
+
+    async fn an_empty_file_needs_no_piece(test: &TestDb) -> TestResult {
+        let stored = Stored::new(test)?;
+        let path = begin(&stored.api, 0, "").await?;
+
+        let content = made(&stored.api, &path).await?.word("/links/content");
+
+        assert_eq!(stored.api.get(&content).await?.text, "");
+        assert_eq!(usage(&stored.api).await?, (1, 0));
+        Ok(())
+    }
 }
 
 #[tokio::test]
@@ -205,6 +349,7 @@ async fn what_is_spoken_is_told_and_other_versions_are_refused() -> TestResult {
             refused.problem(),
             (412, "tus_version_not_supported".to_owned())
         );
+        assert_eq!(refused.header("tus-version"), "1.0.0");
     }
     let large = [TUS, ("upload-length", "4294967297")];
     let refused = api
@@ -220,11 +365,27 @@ async fn what_is_spoken_is_told_and_other_versions_are_refused() -> TestResult {
         refused.problem(),
         (415, "unsupported_media_type".to_owned())
     );
-    // A client that stops in the middle is not charged for ever.
-    let mut tx = test.db.begin().await?;
-    let uploads = sql!(tx, execute, "update uploads set expires_at = created_at")?;
-    tx.commit().await?;
-    assert_eq!(uploads, 1);
+    test.close().await
+}
+
+#[tokio::test]
+async fn a_client_that_stops_in_the_middle_is_not_charged_for_ever() -> TestResult {
+    let test = TestDb::sqlite().await?;
+    let stored = Stored::new(&test)?;
+    let (api, db) = (&stored.api, &test.db);
+    let path = begin(api, 4, "").await?;
+    assert_eq!(append(api, &path, 0, text(2).into()).await?.status, 204);
+    assert_eq!(usage(api).await?, (1, 4));
+
+    db.disturb_clock(uploads::LIFETIME);
+
     assert_eq!(api.get(&path).await?.status, 404);
+    // As the sweep of a worker does.
+    let mut tx = db.begin().await?;
+    let expired = uploads::expired(&mut tx, 10, db.now()).await?;
+    assert_eq!(expired.len(), 1);
+    uploads::delete(&mut tx, OwnerId::LOCAL, expired[0].id, db.now()).await?;
+    tx.commit().await?;
+    assert_eq!(usage(api).await?, (0, 0));
     test.close().await
 }

@@ -9,7 +9,15 @@ use jobs::{
     kinds::Noop,
     store::{self, New, Options},
 };
-use models::{Db, OwnerId, id::TaskId, on_both, testing::TestResult};
+use models::{
+    Db, OwnerId, api_keys,
+    id::TaskId,
+    on_both,
+    roles::{Permission, Role},
+    sessions::{self, End},
+    testing::TestResult,
+};
+use poem::Route;
 use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -23,7 +31,10 @@ use tokio_tungstenite::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::harness::Api;
+use crate::{
+    harness::Api,
+    people::{closed, token, user},
+};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -37,7 +48,10 @@ struct Server {
 
 impl Server {
     async fn start(db: &Db) -> TestResult<Self> {
-        let api = Api::new(db);
+        Self::over(Api::new(db)).await
+    }
+
+    async fn over(api: Api) -> TestResult<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
@@ -58,6 +72,15 @@ impl Server {
     async fn client(&self) -> TestResult<Client> {
         let (socket, _) = connect_async(format!("ws://{}/v1/ws", self.address)).await?;
         Ok(Client(socket))
+    }
+
+    /// A client with a token.
+    async fn client_of(&self, token: &str) -> TestResult<Client> {
+        let mut request = format!("ws://{}/v1/ws", self.address).into_client_request()?;
+        request
+            .headers_mut()
+            .insert("authorization", token.parse()?);
+        Ok(Client(connect_async(request).await?.0))
     }
 
     async fn stop(self) -> TestResult {
@@ -246,6 +269,33 @@ on_both! {
         }
         drop(clients);
 
+        server.stop().await
+    }
+
+    async fn it_is_closed_for_who_may_read_tasks_no_more(db: &Db) -> TestResult {
+        let mut app = closed(db).app;
+        app.timeouts.ping = Duration::from_millis(20);
+        let server = Server::over(Api::with(app, Route::new())).await?;
+        let (ada, eve) = (user(db, "ada", Role::Author).await?, user(db, "eve", Role::Author).await?);
+        let (mut tx, now) = (db.begin().await?, db.now());
+        let scopes = [Permission::ReadTasks];
+        let (key, secret) = api_keys::create(&mut tx, eve, "ci", &scopes, None, now).await?;
+        tx.commit().await?;
+        let by = token(&server.api, ada).await?;
+        let mut clients = [server.client_of(&by).await?, server.client_of(&format!("Bearer {secret}")).await?];
+
+        let mut tx = db.begin().await?;
+        sessions::end_all(&mut tx, ada, End::Logout, now).await?;
+        api_keys::revoke(&mut tx, eve, key.id, now).await?;
+        tx.commit().await?;
+
+        for client in &mut clients {
+            let Message::Close(Some(frame)) = client.hear().await? else {
+                return Err("no reason was given".into());
+            };
+            assert_eq!(frame.code, CloseCode::Policy);
+        }
+        drop(clients);
         server.stop().await
     }
 

@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::process::{Dev, lyo};
+use api::SigningKeys;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -96,5 +97,37 @@ async fn errors_say_what_to_do() -> anyhow::Result<()> {
     let message = String::from_utf8_lossy(&brief.stderr);
     assert!(message.contains("lessons: must be"), "{message}");
     assert!(String::from_utf8_lossy(&nobody.stderr).contains("no unfinished course"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_everybody_signs_in_the_command_does_so_itself() -> anyhow::Result<()> {
+    let key = SigningKeys::draw();
+    for setting in [("LYO_SIGN_IN", "true"), ("LYO_SIGNING_KEYS", key.as_str())] {
+        let data = TempDir::new()?;
+        let lyo = || {
+            let mut command = lyo(data.path());
+            command.env(setting.0, setting.1);
+            command
+        };
+
+        let alone = lyo().args(["course", "--resume"]).output().await?;
+        let dev = Dev::start_as(lyo()).await?;
+        let beside = lyo().args(["course", "--resume"]).output().await?;
+        let stranger = dev.get("/v1/users/me").await;
+
+        for output in [alone, beside] {
+            let message = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                message.contains("no unfinished course"),
+                "{setting:?}: {message}"
+            );
+        }
+        let refusal = stranger.err().map(|error| error.to_string());
+        assert!(
+            refusal.is_some_and(|reason| reason.contains("token_required")),
+            "{setting:?}"
+        );
+    }
     Ok(())
 }

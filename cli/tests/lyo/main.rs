@@ -7,6 +7,7 @@ mod files;
 mod kill_9;
 mod process;
 mod thumbnail;
+mod user;
 // The fakes of the crates that talk to them.
 #[path = "../../../worker/tests/stories/sendgrid.rs"]
 mod sendgrid;

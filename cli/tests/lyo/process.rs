@@ -19,7 +19,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(10);
 
 /// The `lyo` command on a data folder, undisturbed by what this shell has set.
 pub(crate) fn lyo(data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lyo"));
+    lyo_at(Path::new(env!("CARGO_BIN_EXE_lyo")), data)
+}
+
+/// The same from another place.
+pub(crate) fn lyo_at(program: &Path, data: &Path) -> Command {
+    let mut command = Command::new(program);
     for name in [
         "DATABASE_URL",
         "HOST",
@@ -28,6 +33,9 @@ pub(crate) fn lyo(data: &Path) -> Command {
         "LYO_FILES",
         "LYO_MODEL",
         "LYO_SERVER",
+        "LYO_SIGN_IN",
+        "LYO_SIGNING_KEYS",
+        "LYO_TOKEN",
         "LYO_LOG",
         "RUST_LOG",
     ] {

@@ -30,7 +30,8 @@ impl Job for ThumbnailImage {
     const QUEUE: Queue = Queue::Media;
     // A picture that cannot be read fails at once; what is tried again is the storage.
     const RETRY: Retry = Retry::attempts(5);
-    const TIMEOUT: Duration = Duration::from_mins(1);
+    // Fetching, two tries of a process at a minute each, and storing.
+    const TIMEOUT: Duration = Duration::from_mins(3);
 
     fn subject(&self) -> Option<String> {
         Some(format!("files/{}", self.file_id))

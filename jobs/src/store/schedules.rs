@@ -5,7 +5,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use models::{
-    Conn, Cursor, Db, Error, Limit, OwnerId, Page, Result, ScheduleId, TaskId, Tx, sql, words,
+    Conn, Cursor, Db, Error, Limit, OwnerId, Page, Result, ScheduleId, TaskId, Tx, sql, users,
+    words,
 };
 use serde_json::Value;
 use sqlx::types::Json;
@@ -264,7 +265,8 @@ async fn fire_at(
     }
     let task = match enqueue(tx, schedule, now).await {
         Ok(task) => Some(task),
-        // A queue that drains, or a payload that this release does not take: the time has passed.
+        // A queue that drains, an owner who may do nothing, or a payload that this release does not
+        // take: the time has passed.
         Err(error @ (Error::Conflict(_) | Error::Invalid { .. } | Error::NotFound(_))) => {
             warn!(schedule.id = %schedule.id, %error, "A schedule could not fire: {error}");
             None
@@ -284,6 +286,10 @@ async fn fire_at(
 
 async fn enqueue(tx: &mut Tx, schedule: &Schedule, now: DateTime<Utc>) -> Result<Task> {
     let definition = kinds::find(&schedule.kind).ok_or(Error::NotFound("kind"))?;
+    let owner = users::find(tx, schedule.owner_id).await?;
+    if owner.is_some_and(|owner| owner.suspended_at.is_some()) {
+        return Err(Error::Conflict("account_suspended"));
+    }
     let options = Options {
         priority: schedule.priority,
         ..Options::by(schedule.owner_id)

@@ -8,7 +8,7 @@ use jobs::{
         schedules::{self, Draft, Misfire, Schedule},
     },
 };
-use models::{Db, Error, Limit, OwnerId, Result, on_both, sql, testing::TestResult};
+use models::{Db, Error, Limit, OwnerId, Result, on_both, sql, testing::TestResult, users};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -138,6 +138,23 @@ on_both! {
         let theirs = schedules::list(&mut conn, stranger, None, Limit::default()).await?;
         let mine = schedules::list(&mut conn, OwnerId::LOCAL, None, Limit::default()).await?;
         assert_eq!((theirs.items.len(), mine.items.len()), (0, 1));
+        Ok(())
+    }
+
+    async fn whoever_is_suspended_has_nothing_fired(db: &Db) -> TestResult {
+        let now: DateTime<Utc> = "2026-11-21T12:00:00Z".parse()?;
+        let schedule = made(db, &draft("* * * * *", "UTC"), now - TimeDelta::seconds(1)).await?;
+        commit!(db, tx => users::local(&mut tx, now));
+        commit!(db, tx => users::suspend(&mut tx, OwnerId::LOCAL, true, now));
+
+        let suspended = schedules::fire(db, now).await?;
+        let next_at = find(db, &schedule).await?.next_at;
+        commit!(db, tx => users::suspend(&mut tx, OwnerId::LOCAL, false, now));
+        let restored = schedules::fire(db, now + TimeDelta::minutes(1)).await?;
+
+        assert_eq!(suspended.len(), 0);
+        assert_eq!(next_at, Some(now + TimeDelta::minutes(1)), "the time has passed");
+        assert_eq!(restored.len(), 1);
         Ok(())
     }
 

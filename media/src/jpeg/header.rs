@@ -4,6 +4,7 @@ use super::{huffman::Table, idct::POINTS_MAX};
 use crate::{
     error::{Code, Error, Result},
     exif,
+    limits::PROFILE_PARTS_MAX,
     picture::Orientation,
 };
 
@@ -295,6 +296,10 @@ impl<'a> Markers<'a> {
         let Some([number, _, part @ ..]) = segment.strip_prefix(b"ICC_PROFILE\0") else {
             return Ok(());
         };
+        if self.profile.len() == PROFILE_PARTS_MAX {
+            let detail = "its colour profile has too many parts";
+            return Err(Error::refused(Code::TooMuchMetadata, detail));
+        }
         self.profile.push((*number, part));
         self.bounded(self.profile.iter().map(|(_, part)| part.len()).sum())
     }
@@ -318,18 +323,18 @@ impl<'a> Markers<'a> {
         (!bytes.is_empty()).then_some(bytes)
     }
 
-    /// What the components mean, by the rules that every decoder follows.
+    /// What the components mean, by the rules of libjpeg: JFIF is believed before Adobe, and says nothing
+    /// of four components.
     pub(super) fn space(&self, frame: &Frame) -> Space {
         let ids: Vec<u8> = frame.components.iter().map(|it| it.id).collect();
         match (ids.len(), self.adobe) {
             (1, _) => Space::Gray,
-            (3, Some(0)) => Space::Rgb,
+            (3, Some(0)) if !self.jfif => Space::Rgb,
             (3, None) if !self.jfif && ids == *b"RGB" => Space::Rgb,
             (3, _) => Space::YCbCr,
-            (_, Some(2)) => Space::Ycck,
-            (_, adobe) => Space::Cmyk {
-                inverted: adobe.is_some(),
-            },
+            (_, Some(0)) => Space::Cmyk { inverted: true },
+            (_, Some(_)) => Space::Ycck,
+            (_, None) => Space::Cmyk { inverted: false },
         }
     }
 }

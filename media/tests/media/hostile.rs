@@ -72,7 +72,10 @@ async fn every_hostile_file_ends_with_a_clear_code() {
     assert_eq!(wrong, Vec::<String>::new());
     // The program itself and its libraries come on top of what it may grow by.
     let most = (limits.memory_bytes_max >> 20) + 32;
-    assert!(peak.is_none_or(|peak| peak <= most), "{peak:?} MiB");
+    // Elsewhere nobody says how large a process became.
+    if cfg!(target_os = "linux") {
+        assert!(peak.is_some_and(|peak| peak <= most), "{peak:?} MiB");
+    }
 }
 
 /// How large the processes of this one become.

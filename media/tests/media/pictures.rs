@@ -62,18 +62,29 @@ pub(crate) fn jpeg_of(
     bytes
 }
 
+fn gray() -> Vec<u8> {
+    drawing().chunks_exact(3).map(|pixel| pixel[1]).collect()
+}
+
 pub(crate) fn gray_jpeg() -> Vec<u8> {
-    let gray: Vec<u8> = drawing().chunks_exact(3).map(|pixel| pixel[1]).collect();
-    jpeg_of(&gray, ColorType::Luma, |_| {})
+    jpeg_of(&gray(), ColorType::Luma, |_| {})
+}
+
+/// The colours of `gray_jpeg`.
+pub(crate) fn gray_colours() -> Vec<u8> {
+    gray().into_iter().flat_map(|gray| [gray; 3]).collect()
+}
+
+/// The drawing in ink, which without black is what light is not.
+pub(crate) fn inks() -> Vec<u8> {
+    drawing()
+        .chunks_exact(3)
+        .flat_map(|it| [255 - it[0], 255 - it[1], 255 - it[2], 0])
+        .collect()
 }
 
 pub(crate) fn cmyk_jpeg(kind: ColorType) -> Vec<u8> {
-    // Without black, ink is what light is not.
-    let inks: Vec<u8> = drawing()
-        .chunks_exact(3)
-        .flat_map(|it| [255 - it[0], 255 - it[1], 255 - it[2], 0])
-        .collect();
-    jpeg_of(&inks, kind, |_| {})
+    jpeg_of(&inks(), kind, |_| {})
 }
 
 /// A PNG; `set` may add chunks.
@@ -82,8 +93,17 @@ pub(crate) fn png(
     kind: png::ColorType,
     set: impl FnOnce(&mut png::Encoder<'_, &mut Vec<u8>>),
 ) -> Vec<u8> {
+    png_of(SIDES.map(u32::from), pixels, kind, set)
+}
+
+pub(crate) fn png_of(
+    [width, height]: [u32; 2],
+    pixels: &[u8],
+    kind: png::ColorType,
+    set: impl FnOnce(&mut png::Encoder<'_, &mut Vec<u8>>),
+) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, SIDES[0].into(), SIDES[1].into());
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(kind);
     set(&mut encoder);
     let mut writer = encoder.write_header().expect("a header");
@@ -110,13 +130,32 @@ pub(crate) fn deep_png() -> Vec<u8> {
     })
 }
 
-pub(crate) fn palette_png() -> Vec<u8> {
-    let indices: Vec<u8> = drawing()
+/// The place of each pixel in the palette of `palette_png`.
+fn palette_indices() -> Vec<u8> {
+    drawing()
         .chunks_exact(3)
         .map(|pixel| pixel[0] / 16)
-        .collect();
-    png(&indices, png::ColorType::Indexed, |encoder| {
-        encoder.set_palette((0..48).map(|at| at * 5).collect::<Vec<u8>>());
+        .collect()
+}
+
+fn palette() -> Vec<u8> {
+    (0..48).map(|at| at * 5).collect()
+}
+
+/// The colours of `palette_png`.
+pub(crate) fn palette_colours() -> Vec<u8> {
+    coloured(&palette_indices(), &palette())
+}
+
+fn coloured(indices: &[u8], palette: &[u8]) -> Vec<u8> {
+    let at = |index: &u8| 3 * usize::from(*index);
+    let colours = indices.iter().flat_map(|index| &palette[at(index)..][..3]);
+    colours.copied().collect()
+}
+
+pub(crate) fn palette_png() -> Vec<u8> {
+    png(&palette_indices(), png::ColorType::Indexed, |encoder| {
+        encoder.set_palette(palette());
         encoder.set_trns((0..16).map(|at| 255 - at * 16).collect::<Vec<u8>>());
     })
 }
@@ -226,13 +265,23 @@ pub(crate) fn animated_webp(frames: usize) -> Vec<u8> {
     riff(&chunks)
 }
 
+/// The drawing in 64 colours: places in a palette, and the palette.
+fn few_colours() -> (Vec<u8>, Vec<u8>) {
+    let palette = (0..64).flat_map(|at| [at / 16, at / 4 % 4, at % 4].map(|it| it * 85));
+    let index = |it: &[u8]| (it[0] / 64) * 16 + (it[1] / 64) * 4 + it[2] / 64;
+    let indices = drawing().chunks_exact(3).map(index).collect();
+    (indices, palette.collect())
+}
+
+/// The colours of the first frame of `gif`.
+pub(crate) fn gif_colours() -> Vec<u8> {
+    let (indices, palette) = few_colours();
+    coloured(&indices, &palette)
+}
+
 /// A GIF of `frames` frames; the first is the drawing in 64 colours, the others are a pixel.
 pub(crate) fn gif(frames: usize) -> Vec<u8> {
-    let palette: Vec<u8> = (0..64)
-        .flat_map(|at| [at / 16, at / 4 % 4, at % 4].map(|it| it * 85))
-        .collect();
-    let index = |it: &[u8]| (it[0] / 64) * 16 + (it[1] / 64) * 4 + it[2] / 64;
-    let first: Vec<u8> = drawing().chunks_exact(3).map(index).collect();
+    let (first, palette) = few_colours();
     let mut bytes = Vec::new();
     let mut encoder = gif::Encoder::new(&mut bytes, SIDES[0], SIDES[1], &palette).expect("a GIF");
     encoder.set_repeat(Repeat::Infinite).expect("a GIF");

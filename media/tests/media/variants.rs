@@ -71,6 +71,20 @@ async fn every_kind_of_image_becomes_the_drawing() {
         ),
         ("CMYK JPEG", pictures::cmyk_jpeg(ColorType::Cmyk)),
         ("YCCK JPEG", pictures::cmyk_jpeg(ColorType::CmykAsYcck)),
+        (
+            "JPEG of JFIF and of Adobe's RGB",
+            pictures::jpeg(|encoder| {
+                let adobe = b"Adobe\0\x64\0\0\0\0\0".to_vec();
+                encoder.add_app_segment(14, adobe).expect("it fits");
+            }),
+        ),
+        (
+            "YCCK JPEG of an unusual transform",
+            pictures::jpeg_of(&pictures::inks(), ColorType::CmykAsYcck, |encoder| {
+                let adobe = b"Adobe\0\x64\0\0\0\0\x01".to_vec();
+                encoder.add_app_segment(14, adobe).expect("it fits");
+            }),
+        ),
         ("PNG", pictures::rgb_png()),
         ("PNG with alpha", pictures::rgba_png()),
         ("PNG of 16 bits", pictures::deep_png()),
@@ -93,15 +107,20 @@ async fn every_kind_of_image_becomes_the_drawing() {
 
 #[tokio::test]
 async fn gray_and_few_colours_are_read_too() {
-    for (kind, bytes, most) in [
-        ("gray JPEG", pictures::gray_jpeg(), 60.0),
-        ("GIF", pictures::gif(3), 40.0),
-        ("PNG with a palette", pictures::palette_png(), 90.0),
+    for (kind, bytes, colours) in [
+        ("gray JPEG", pictures::gray_jpeg(), pictures::gray_colours()),
+        ("GIF", pictures::gif(3), pictures::gif_colours()),
+        (
+            "PNG with a palette",
+            pictures::palette_png(),
+            pictures::palette_colours(),
+        ),
     ] {
         let (made, _folder) = of(&bytes).await;
 
-        let off = difference(&pixels(&made, "full"), &pictures::drawing());
-        assert!(off < most, "{kind} is off by {off}");
+        // Hard edges lose more of their colour in a WebP than smooth pictures do.
+        let off = difference(&pixels(&made, "full"), &colours);
+        assert!(off < 6.0, "{kind} is off by {off}");
     }
 }
 

@@ -1,11 +1,13 @@
 //! Bytes on their way in: written under a temporary name, digested as they pass, then renamed.
 
+use std::io;
+
 use bytes::Bytes;
 use object_store::{ObjectStoreExt, WriteMultipart};
-use tokio::time::timeout;
+use tokio::{runtime::Handle, time::timeout};
 use uuid::Uuid;
 
-use super::{Digest, Digesting, Error, Result, STEP_TIMEOUT, Storage, step};
+use super::{Digest, Digesting, Error, Result, STEP_TIMEOUT, Storage, by_size, step, within};
 
 /// How many of the first bytes are remembered: enough to tell what they are.
 pub const HEAD_BYTES: usize = 4 * 1024;
@@ -15,13 +17,15 @@ const PART_BYTES: usize = 5 * 1024 * 1024;
 /// holds in memory.
 const PARTS_AT_ONCE: usize = 2;
 
-/// Bytes that are being written. Dropped, or with its process killed, it leaves nothing that anybody
-/// sees; [`Storage::sweep`] removes the rest.
+/// Bytes that are being written. Dropped, it forgets them. With its process killed it leaves nothing
+/// that anybody sees: [`Storage::sweep`] removes the rest of a folder, and a rule of a bucket ends its
+/// uploads in several parts.
 #[derive(Debug)]
 pub struct Incoming {
     storage: Storage,
     name: String,
-    write: WriteMultipart,
+    /// None once the writing has ended.
+    write: Option<WriteMultipart>,
     digesting: Digesting,
     size: u64,
     head: Vec<u8>,
@@ -43,11 +47,11 @@ impl Storage {
     /// Begins to write new bytes.
     pub async fn begin(&self) -> Result<Incoming> {
         let name = Uuid::now_v7().simple().to_string();
-        let upload = step(self.store.put_multipart(&self.temporary(&name))).await?;
+        let upload = step(self.patient.put_multipart(&self.temporary(&name))).await?;
         Ok(Incoming {
             storage: self.clone(),
             name,
-            write: WriteMultipart::new_with_chunk_size(upload, PART_BYTES),
+            write: Some(WriteMultipart::new_with_chunk_size(upload, PART_BYTES)),
             digesting: Digesting::default(),
             size: 0,
             head: Vec::new(),
@@ -57,7 +61,9 @@ impl Storage {
     /// Gives bytes that have arrived the name of their digest; from then on they can be read.
     pub async fn keep(&self, arrived: &Arrived) -> Result<()> {
         let path = self.kept(arrived.digest);
-        step(self.store.rename(&self.temporary(&arrived.name), &path)).await?;
+        let temporary = self.temporary(&arrived.name);
+        let renaming = self.patient.rename(&temporary, &path);
+        within(by_size(arrived.size), renaming).await?;
         let size = step(self.store.head(&path)).await?.size;
         if size == arrived.size {
             return Ok(());
@@ -86,34 +92,64 @@ impl Incoming {
         self.size += bytes.len() as u64;
         let missing = HEAD_BYTES - self.head.len();
         self.head.extend(bytes.iter().take(missing));
-        step(self.write.wait_for_capacity(PARTS_AT_ONCE)).await?;
-        self.write.write(bytes);
+        let write = self.write.as_mut().ok_or_else(ended)?;
+        step(write.wait_for_capacity(PARTS_AT_ONCE)).await?;
+        write.write(bytes);
         Ok(())
     }
 
     /// Ends the writing. On an error nothing is left.
-    pub async fn finish(self) -> Result<Arrived> {
+    pub async fn finish(mut self) -> Result<Arrived> {
+        let write = self.write.take().ok_or_else(ended)?;
         // A stream without bytes would have no part, which S3 refuses.
-        let finished = if self.size == 0 {
+        if self.size == 0 {
             // There is nothing to lose in it.
-            drop(self.write.abort().await);
+            drop(write.abort().await);
             let path = self.storage.temporary(&self.name);
-            step(self.storage.store.put(&path, Bytes::new().into())).await
+            step(self.storage.store.put(&path, Bytes::new().into())).await?;
         } else {
-            step(self.write.finish()).await
-        };
-        finished?;
+            // Whoever waits may lose patience or go away; it ends, or is aborted, all the same.
+            let finishing = tokio::spawn(write.finish());
+            let finished = async {
+                finishing
+                    .await
+                    .map_err(io::Error::other)?
+                    .map_err(Error::from)
+            };
+            within(by_size(self.size), finished).await?;
+        }
         Ok(Arrived {
-            digest: self.digesting.finish(),
+            digest: std::mem::take(&mut self.digesting).finish(),
             size: self.size,
-            head: self.head,
-            name: self.name,
+            head: std::mem::take(&mut self.head),
+            name: std::mem::take(&mut self.name),
         })
     }
 
     /// Gives up: what was written is forgotten.
-    pub async fn abort(self) {
-        // What cannot be removed now is swept later.
-        drop(timeout(STEP_TIMEOUT, self.write.abort()).await);
+    pub async fn abort(mut self) {
+        if let Some(write) = self.write.take() {
+            forget(write).await;
+        }
     }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        // Without a runtime the process ends, and what is left is swept.
+        if let Some(write) = self.write.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(forget(write));
+        }
+    }
+}
+
+async fn forget(write: WriteMultipart) {
+    // What cannot be removed now is swept later.
+    drop(timeout(STEP_TIMEOUT, write.abort()).await);
+}
+
+fn ended() -> Error {
+    Error::Unavailable("the writing has ended".to_owned())
 }

@@ -37,8 +37,12 @@ pub use self::{
     incoming::{Arrived, HEAD_BYTES, Incoming},
 };
 
-/// How long a single step may take: to look, to rename, to delete, to write a part.
+/// How long a single step may take: to look, to delete, to write a part.
 const STEP_TIMEOUT: Duration = Duration::from_mins(1);
+/// What a bucket copies, or puts together, in a second at least.
+const COPIED_PER_SECOND: u64 = 20 * 1024 * 1024;
+/// How long it may take to sign a URL. Credentials may have to be fetched first.
+const SIGN_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is read from a folder at once.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -46,6 +50,8 @@ const CHUNK_BYTES: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub struct Storage {
     store: Arc<dyn ObjectStore>,
+    /// The same, for steps during which a bucket may be silent for as long as their bytes take.
+    patient: Arc<dyn ObjectStore>,
     /// What every name begins with, in a bucket that is shared with others.
     prefix: String,
     /// Lets clients write without us in between, where the store can do that.
@@ -143,7 +149,7 @@ impl Storage {
         let signer = self.signer.as_ref().ok_or_else(cannot)?;
         let path = self.temporary(name);
         let url = signer.signed_url(http::Method::PUT, &path, lifetime);
-        Ok(step(url).await?.into())
+        Ok(within(SIGN_TIMEOUT, url).await?.into())
     }
 
     async fn remove(&self, path: &Path) -> Result<()> {
@@ -183,11 +189,34 @@ async fn stream(found: GetResult) -> Result<Bytestream> {
 
 /// One step with the store, within its bound.
 async fn step<T, E: Into<Error>>(doing: impl Future<Output = Result<T, E>>) -> Result<T> {
-    match timeout(STEP_TIMEOUT, doing).await {
+    within(STEP_TIMEOUT, doing).await
+}
+
+async fn within<T, E: Into<Error>>(
+    bound: Duration,
+    doing: impl Future<Output = Result<T, E>>,
+) -> Result<T> {
+    match timeout(bound, doing).await {
         Ok(done) => done.map_err(Into::into),
         Err(_) => Err(Error::Unavailable(format!(
             "no answer within {} s",
-            STEP_TIMEOUT.as_secs()
+            bound.as_secs()
         ))),
+    }
+}
+
+/// How long a step may take that a bucket does with this many bytes by itself.
+fn by_size(bytes: u64) -> Duration {
+    STEP_TIMEOUT + Duration::from_secs(bytes / COPIED_PER_SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_file_is_copied_in_time_and_a_small_one_is_not_waited_for() {
+        assert_eq!(by_size(1_000), STEP_TIMEOUT);
+        assert_eq!(by_size(4 * 1024 * 1024 * 1024).as_secs(), 60 + 204);
     }
 }

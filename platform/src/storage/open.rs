@@ -24,9 +24,10 @@ impl Storage {
     pub fn folder(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder)?;
         // What was acknowledged outlives a loss of power.
-        let store = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
+        let store = Arc::new(LocalFileSystem::new_with_prefix(folder)?.with_fsync(true));
         Ok(Self {
-            store: Arc::new(store),
+            patient: store.clone(),
+            store,
             prefix: String::new(),
             signer: None,
             folder: Some(folder.canonicalize()?),
@@ -62,9 +63,11 @@ impl Storage {
         for (name, value) in options {
             builder = builder.with_config(name.parse()?, *value);
         }
-        let store = Arc::new(builder.build()?);
+        let store = Arc::new(builder.clone().build()?);
+        let patient = builder.with_client_options(patient().with_allow_http(true));
         Ok(Self {
             store: store.clone(),
+            patient: Arc::new(patient.build()?),
             prefix,
             signer: Some(store),
             folder: None,
@@ -76,9 +79,11 @@ impl Storage {
             .with_client_options(client())
             .with_retry(retry())
             .with_bucket_name(bucket);
-        let store = Arc::new(builder.build()?);
+        let store = Arc::new(builder.clone().build()?);
+        let patient = builder.with_client_options(patient());
         Ok(Self {
             store: store.clone(),
+            patient: Arc::new(patient.build()?),
             prefix,
             signer: Some(store),
             folder: None,
@@ -88,10 +93,15 @@ impl Storage {
 
 /// Large bodies may take their time, as long as they move.
 fn client() -> ClientOptions {
+    patient().with_read_timeout(READ_TIMEOUT)
+}
+
+/// For what takes a bucket as long as there are bytes: whoever waits has a bound of their own.
+fn patient() -> ClientOptions {
     ClientOptions::new()
         .with_timeout_disabled()
+        .with_read_timeout_disabled()
         .with_connect_timeout(CONNECT_TIMEOUT)
-        .with_read_timeout(READ_TIMEOUT)
 }
 
 fn retry() -> RetryConfig {

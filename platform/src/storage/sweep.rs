@@ -5,6 +5,7 @@ use std::{path::Path, time::SystemTime};
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use tokio::fs;
+use tracing::warn;
 
 use super::{Result, Storage, step};
 
@@ -23,9 +24,13 @@ impl Storage {
             let Some(found) = step(listed.try_next()).await? else {
                 break;
             };
-            if found.last_modified < before {
-                self.remove(&found.location).await?;
-                swept += 1;
+            if found.last_modified >= before {
+                continue;
+            }
+            match self.remove(&found.location).await {
+                Ok(()) => swept += 1,
+                // One that cannot be removed stands in no other's way.
+                Err(error) => warn!(%error, "Temporary bytes stay: {error}"),
             }
         }
         Ok(swept)

@@ -4,6 +4,8 @@ mod s3;
 
 use std::{
     error::Error as StdError,
+    fs, io,
+    path::Path,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, SystemTime},
 };
@@ -191,15 +193,67 @@ everywhere! {
         assert!(matches!(storage.read_part(&part).await.err(), Some(Error::NotFound)));
         Ok(())
     }
+}
 
-    async fn an_aborted_upload_leaves_nothing(storage: &Storage) -> TestResult {
-        let mut incoming = storage.begin().await?;
-        incoming.write(&Bytes::from(noise(6 * 1024 * 1024))).await?;
-        incoming.abort().await;
-
-        assert_eq!(storage.sweep(now() + TimeDelta::hours(1), 10).await?, 0);
-        Ok(())
+/// Every file in a folder whose path contains this, at any depth.
+fn files(folder: &Path, part: &str) -> io::Result<usize> {
+    let mut count = 0;
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            count += files(&path, part)?;
+        } else if path.to_string_lossy().contains(part) {
+            count += 1;
+        }
     }
+    Ok(count)
+}
+
+/// Waits until there are so many of these files.
+async fn counted(place: &Place, part: &str, count: usize) -> TestResult {
+    let counting = async {
+        while files(place.folder.path(), part)? != count {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(Duration::from_secs(20), counting).await?
+}
+
+#[tokio::test]
+async fn an_upload_that_is_aborted_or_dropped_leaves_nothing_in_a_folder() -> TestResult {
+    for aborts in [true, false] {
+        let place = Place::folder()?;
+        let mut incoming = place.storage.begin().await?;
+        incoming.write(&Bytes::from(noise(6 * 1024 * 1024))).await?;
+        assert_eq!(files(place.folder.path(), "incoming")?, 1);
+        if aborts {
+            incoming.abort().await;
+        } else {
+            drop(incoming);
+        }
+        counted(&place, "incoming", 0).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_upload_that_is_aborted_or_dropped_leaves_nothing_in_a_bucket() -> TestResult {
+    for aborts in [true, false] {
+        let place = Place::bucket().await?;
+        let mut incoming = place.storage.begin().await?;
+        incoming.write(&Bytes::from(noise(6 * 1024 * 1024))).await?;
+        // The server has a part of it.
+        counted(&place, ".part-", 1).await?;
+        if aborts {
+            incoming.abort().await;
+        } else {
+            drop(incoming);
+        }
+        counted(&place, ".upload", 0).await?;
+        counted(&place, "incoming", 0).await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]

@@ -34,11 +34,20 @@ impl Handle for ThumbnailImage {
         if file.width.is_some() && self.sizes.iter().all(|size| is_made(&there, size)) {
             return Ok(done(&self.sizes));
         }
+        // Known before the work is done, so it is not done.
+        file_variants::check(&there, wanted_variants(&self.sizes))?;
         let folder = TempDir::new().map_err(anyhow::Error::from)?;
         let made = make(ctx, run, storage, &file, &self.sizes, &folder).await?;
         store(ctx, run, storage, &file, made).await?;
         Ok(done(&self.sizes))
     }
+}
+
+fn wanted_variants(sizes: &[Named]) -> impl Iterator<Item = (&str, Format)> {
+    let formats = Format::ALL.iter().copied();
+    sizes
+        .iter()
+        .flat_map(move |size| formats.clone().map(|format| (&*size.name, format)))
 }
 
 fn is_made(there: &[Variant], size: &Named) -> bool {
@@ -132,9 +141,7 @@ async fn store(
     };
     let mut tx = run.begin().await?;
     files::describe(&mut tx, file.id, &picture).await?;
-    for variant in &variants {
-        file_variants::put(&mut tx, variant).await?;
-    }
+    file_variants::put(&mut tx, file.id, &variants, ctx.db.now()).await?;
     Ok(tx.commit().await?)
 }
 
@@ -195,18 +202,19 @@ fn refusal(code: Code) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::time::Duration;
 
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     use inference::{EngineConfig, FetchOptions, Source};
-    use media::Pool;
+    use jobs::Job as _;
     use models::{
         OwnerId,
         file_types::FileType,
-        file_usage,
+        file_variants::VARIANTS_MAX,
         files::NewFile,
-        on_both, sizes,
-        testing::{TestDb, TestResult},
+        on_both,
+        sizes::{self, Size},
+        testing::{self, TestDb, TestResult},
     };
     use platform::health::Health;
 
@@ -216,12 +224,11 @@ mod tests {
     /// A PNG of 40 x 30 pixels, all of them #c04020.
     const PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAACgAAAAeCAIAAADRv8uKAAAAK0lEQVR42u3NMQ0AAAgDsElBCtKRhgw4mvRvputExGKxWCwWi8VisVj8N153RkZMTWy+WAAAAABJRU5ErkJggg==";
 
-    /// Stores a file as the API does.
     async fn stored(test: &TestDb, storage: &Storage, bytes: Vec<u8>) -> TestResult<File> {
-        let db = &test.db;
         let mut incoming = storage.begin().await?;
         incoming.write(&bytes.into()).await?;
         let arrived = incoming.finish().await?;
+        storage.keep(&arrived).await?;
         let new = NewFile {
             owner: OwnerId::LOCAL,
             digest: arrived.digest.to_string(),
@@ -229,13 +236,7 @@ mod tests {
             name: "a.png".to_owned(),
             media_type: FileType::Png,
         };
-        let mut tx = db.begin().await?;
-        blobs::reserve(&mut tx, &new.digest, new.size, db.now()).await?;
-        storage.keep(&arrived).await?;
-        file_usage::charge(&mut tx, new.owner, new.size).await?;
-        let file = files::create(&mut tx, &new, db.now()).await?;
-        tx.commit().await?;
-        Ok(file)
+        testing::file(&test.db, &new).await
     }
 
     /// An attempt at the standard thumbnails of a file.
@@ -250,7 +251,6 @@ mod tests {
         let models = Models::lazy(config, health.clone());
         let run = started(test, models, health, &job(file)).await?;
         let ctx = Ctx {
-            pictures: Arc::new(Pool::in_process(Limits::default())),
             storage: Some(storage.clone()),
             ..run.ctx().clone()
         };
@@ -264,54 +264,49 @@ mod tests {
         }
     }
 
+    #[test]
+    fn there_is_time_for_two_processes() {
+        let both = Duration::from_secs(2 * Limits::default().wall_seconds_max);
+
+        assert!(ThumbnailImage::TIMEOUT > both);
+    }
+
     on_both! {
-        async fn every_variant_is_made_and_made_once(test: &TestDb) -> TestResult {
+        async fn more_variants_than_a_file_may_have_are_not_made(test: &TestDb) -> TestResult {
+            let folder = TempDir::new()?;
+            let storage = Storage::folder(folder.path())?;
+            let file = stored(test, &storage, STANDARD.decode(PICTURE)?).await?;
+            let formats = i64::try_from(Format::ALL.len())?;
+            let sizes = (0..=u32::try_from(VARIANTS_MAX / formats)?).map(|n| {
+                Size { width: n + 1, height: 8, fit: Fit::Inside }.named()
+            });
+            let job = ThumbnailImage { file_id: file.id, sizes: sizes.collect() };
+
+            let run = attempt(test, &storage, &file).await?;
+            let failed = job.run(run.ctx(), &run).await;
+
+            assert!(
+                matches!(failed, Err(JobError::Fail { code: "too_many_variants", .. })),
+                "{failed:?}"
+            );
+            Ok(())
+        }
+
+        async fn a_file_that_is_gone_fails_for_good(test: &TestDb) -> TestResult {
             let folder = TempDir::new()?;
             let storage = Storage::folder(folder.path())?;
             let file = stored(test, &storage, STANDARD.decode(PICTURE)?).await?;
 
-            let first = attempt(test, &storage, &file).await?;
-            job(&file).run(first.ctx(), &first).await?;
-            let second = attempt(test, &storage, &file).await?;
-            job(&file).run(second.ctx(), &second).await?;
-
-            let mut conn = test.db.conn().await?;
-            let variants = file_variants::list(&mut conn, file.id).await?;
-            let described = files::get_any(&mut conn, file.id).await?;
-            drop(conn);
-            assert_eq!(variants.len(), 6, "{variants:?}");
-            for variant in variants {
-                let to = folder.path().join(format!("{}.{}", variant.name, variant.format));
-                let size = variant.size_bytes.unsigned_abs();
-                storage.fetch(variant.digest.parse()?, size, &to).await?;
-                let head = std::fs::read(to)?;
-                let expected = match variant.format {
-                    Format::Webp => FileType::Webp,
-                    Format::Jpeg => FileType::Jpeg,
-                };
-                assert_eq!(FileType::of(&head), expected, "{variant:?}");
-            }
-            assert_eq!((described.width, described.height), (Some(40), Some(30)));
-            assert!(described.thumbhash.is_some() && described.colour.is_some());
-            Ok(())
-        }
-
-        async fn a_broken_picture_fails_for_good(test: &TestDb) -> TestResult {
-            let folder = TempDir::new()?;
-            let storage = Storage::folder(folder.path())?;
-            let mut bytes = STANDARD.decode(PICTURE)?;
-            bytes.truncate(60);
-            let file = stored(test, &storage, bytes).await?;
-
             let run = attempt(test, &storage, &file).await?;
+            let mut tx = test.db.begin().await?;
+            files::delete(&mut tx, OwnerId::LOCAL, file.id, test.db.now()).await?;
+            tx.commit().await?;
             let failed = job(&file).run(run.ctx(), &run).await;
 
             assert!(
-                matches!(failed, Err(JobError::Fail { code, .. }) if code.starts_with("image_")),
+                matches!(failed, Err(JobError::Fail { code: "not_found", .. })),
                 "{failed:?}"
             );
-            let mut conn = test.db.conn().await?;
-            assert_eq!(file_variants::list(&mut conn, file.id).await?, []);
             Ok(())
         }
     }

@@ -3,6 +3,7 @@
 mod crash;
 mod email;
 mod fair;
+mod pictures;
 mod pipeline;
 mod runner;
 mod scripted;

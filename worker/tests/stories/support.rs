@@ -16,7 +16,7 @@ use models::{
     export, lessons, modules, sql,
     testing::{TestDb, TestResult},
 };
-use platform::health::Health;
+use platform::{health::Health, storage::Storage};
 use tokio::{
     runtime::Runtime,
     task::JoinHandle,
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use worker::{Ctx, Models, WorkerConfig, mailer::Mailer};
 
-use crate::scripted::Scripted;
+use crate::scripted::{Reply, Scripted};
 
 /// How long a story waits for anything: far longer than it takes.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -57,6 +57,14 @@ impl Worker {
         )
     }
 
+    /// Starts a worker that makes variants of the pictures in a storage.
+    pub(crate) fn of_pictures(test: &TestDb, storage: &Storage) -> TestResult<Self> {
+        let model = Arc::new(Scripted::new(|_| Reply::Good));
+        let mailer = Mailer::folder("unused".as_ref());
+        let storage = Some(storage.clone());
+        Self::begin(test, &model, 2, vec![Queue::Media], mailer, storage)
+    }
+
     /// Starts a worker that serves these queues, and sends mail this way.
     pub(crate) fn launch(
         test: &TestDb,
@@ -64,6 +72,17 @@ impl Worker {
         concurrency: usize,
         queues: Vec<Queue>,
         mailer: Mailer,
+    ) -> TestResult<Self> {
+        Self::begin(test, model, concurrency, queues, mailer, None)
+    }
+
+    fn begin(
+        test: &TestDb,
+        model: &Arc<Scripted>,
+        concurrency: usize,
+        queues: Vec<Queue>,
+        mailer: Mailer,
+        storage: Option<Storage>,
     ) -> TestResult<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -87,8 +106,11 @@ impl Worker {
                 bell,
                 model,
                 mailer,
-                pictures: Arc::new(Pool::new(Limits::default())),
-                storage: None,
+                pictures: Arc::new(Pool::of_program(
+                    Limits::default(),
+                    env!("CARGO_BIN_EXE_lyo-worker"),
+                )),
+                storage,
                 health: Health::default(),
             };
             worker::run(config, ctx, token).await?;

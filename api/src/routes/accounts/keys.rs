@@ -5,6 +5,7 @@ use models::{
     api_keys::{self, ApiKey},
     audit::Action,
     id::ApiKeyId,
+    users,
 };
 use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi, param::Path};
@@ -18,6 +19,7 @@ use crate::{
     body::Body,
     caller::{May, Permission},
     json::Json,
+    letters::{self, Event},
     place::Place,
     problem::Problem,
     request::RequestContext,
@@ -49,8 +51,10 @@ impl ApiKeys {
         let (key, secret) = made.await?;
         let subject = format!("keys/{}", key.id);
         let deed = caller.deed(Action::KeyCreated, subject, &place, &context);
+        let user = users::get(&mut tx, owner).await?;
         models::audit::append(&mut tx, &deed, now).await?;
         tx.commit().await?;
+        letters::tell(&app, &user, Event::KeyCreated, &place, &context).await;
         Ok(Made::Created(Json::new(Secret {
             key: secret,
             about: KeyView::from(key),
@@ -115,6 +119,7 @@ fn scopes(_generator: &mut SchemaGenerator) -> Schema {
     let schema = json!({
         "type": "array",
         "minItems": 1,
+        "uniqueItems": true,
         "items": {"type": "string", "enum": words},
     });
     schema.try_into().unwrap_or_default()

@@ -6,7 +6,6 @@ use models::{
     Error, OwnerId, address_changes,
     audit::{self, Action},
     contacts, credentials,
-    sessions::{self, End},
     templates::Template,
     users::{self, Preferences, User},
 };
@@ -26,7 +25,7 @@ use crate::{
     caller::{Caller, May, Permission},
     json::Json,
     letters::{self, Reader},
-    limits::{BULK_MAX, LOGINS},
+    limits::{ADDRESS_MAILS, BULK_MAX, PROOFS},
     place::Place,
     problem::Problem,
     request::RequestContext,
@@ -67,7 +66,6 @@ impl Me {
         let preferences = profile.preferences.check()?;
         let (mut tx, now) = (app.begin().await?, app.db.now());
         let user = users::update(&mut tx, user.id, &name, language, &preferences, now).await?;
-        contacts::put(&mut tx, user.id, &user.address, Some(&name), language, now).await?;
         tx.commit().await?;
         Ok(Known::Ok(Json::new(Account::of(user, caller))))
     }
@@ -90,7 +88,11 @@ impl Me {
         caller.session()?;
         let address = words::parse(&body.value.address)?;
         let user = proven(&app, caller, &body.value.password).await?;
+        app.admit(ADDRESS_MAILS, &users::key(&address)).await?;
         let (mut tx, now) = (app.begin().await?, app.db.now());
+        if !users::hold_as_read(&mut tx, &user).await? {
+            return Err(wrong());
+        }
         address_changes::begin(&mut tx, user.id, &address, now).await?;
         let old = Reader::from(&user);
         let new = Reader {
@@ -124,16 +126,20 @@ impl Me {
         caller.session()?;
         let user = proven(&app, caller, &body.value.password).await?;
         let (mut tx, now) = (app.begin().await?, app.db.now());
-        sessions::end_all(&mut tx, user.id, End::Everywhere, now).await?;
-        users::renew(&mut tx, user.id, now).await?;
+        if !users::hold_as_read(&mut tx, &user).await? {
+            return Err(wrong());
+        }
+        // First, so that nothing new begins while what runs is cancelled.
+        users::retire(&mut tx, user.id, now).await?;
         tx.commit().await?;
         app.standings.clear();
         cancel_all(&app, user.id).await?;
-        let mut tx = app.begin().await?;
-        users::delete(&mut tx, user.id).await?;
+        let (mut tx, now) = (app.begin().await?, app.db.now());
+        users::delete(&mut tx, user.id, now).await?;
         let deed = deed(user.id, Action::Deleted, &place, &context);
         audit::append(&mut tx, &deed, now).await?;
         tx.commit().await?;
+        app.standings.clear();
         Ok(Deleted::Done)
     }
 }
@@ -153,10 +159,15 @@ async fn own(app: &App, caller: Caller) -> Result<User, Problem> {
 }
 
 /// The caller's account, once they have proven again that they are who they are.
-async fn proven(app: &App, caller: Caller, password: &Password) -> Result<User, Problem> {
+pub(super) async fn proven(
+    app: &App,
+    caller: Caller,
+    password: &Password,
+) -> Result<User, Problem> {
+    // By who they are, which nobody else can use up for them.
+    app.admit(PROOFS, &caller.owner.to_string()).await?;
     let mut conn = app.conn().await?;
     let user = users::get(&mut conn, caller.owner).await?;
-    app.admit(LOGINS, &users::key(&user.address)).await?;
     let kept = credentials::find(&mut conn, user.id).await?;
     drop(conn);
     if !app.passwords.verify(password.expose(), kept).await? {

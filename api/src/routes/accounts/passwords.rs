@@ -1,9 +1,10 @@
 //! Passwords: to change one, and to choose a new one when it was forgotten.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
-use jobs::Task;
 use models::{
-    Tx,
+    Tx, api_keys,
     audit::{self, Action},
     credentials,
     sessions::{self, End},
@@ -17,6 +18,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
+    me::proven,
     registrations::{CheckMail, unknown_link},
     sessions::{deed, wrong},
     words::{self, Password, Token},
@@ -27,12 +29,15 @@ use crate::{
     caller::{May, Permission, Public},
     json::Json,
     letters::{self, Event},
-    limits::{FORGOTTEN, FORGOTTEN_PER_PLACE, LOGINS},
+    limits::{FORGOTTEN, FORGOTTEN_PER_PLACE, LINKS},
     place::Place,
     problem::Problem,
     request::RequestContext,
     routes::Tag,
 };
+
+/// How long somebody waits when too many mails are being written.
+const CROWDED: Duration = Duration::from_secs(1);
 
 /// The operations on passwords.
 pub(crate) struct Passwords;
@@ -55,21 +60,16 @@ impl Passwords {
     ) -> Result<Changed, Problem> {
         caller.session()?;
         let change = body.value;
-        let mut conn = app.conn().await?;
-        let user = users::get(&mut conn, caller.owner).await?;
-        app.admit(LOGINS, &users::key(&user.address)).await?;
-        let kept = credentials::find(&mut conn, user.id).await?;
-        drop(conn);
-        change.new.check(&[&user.name, user.address.as_str()])?;
-        if !app.passwords.verify(change.old.expose(), kept).await? {
+        let user = proven(&app, caller, &change.old).await?;
+        let hash = hash(&app, &user, &change.new).await?;
+        let (mut tx, now) = (app.begin().await?, app.db.now());
+        if !users::hold_as_read(&mut tx, &user).await? {
             return Err(wrong());
         }
-        let hash = app.passwords.hash(change.new.expose()).await?;
-        let (mut tx, now) = (app.begin().await?, app.db.now());
-        let task = replace(&mut tx, &user, &hash, &place, &context, now).await?;
+        replace(&mut tx, &user, &hash, &place, &context, now).await?;
         tx.commit().await?;
         app.standings.clear();
-        app.bell.tell(&task, now);
+        letters::tell(&app, &user, Event::PasswordChanged, &place, &context).await;
         Ok(Changed::Done)
     }
 
@@ -91,10 +91,13 @@ impl Passwords {
     ) -> Result<Asked, Problem> {
         let address = words::parse(&body.value.address)?;
         app.admit(FORGOTTEN_PER_PLACE, &place.key()).await?;
+        let room = app.resets.clone().try_acquire_owned();
+        let room = room.map_err(|_| Problem::limited(CROWDED))?;
         app.admit(FORGOTTEN, &users::key(&address)).await?;
         let app = app.clone();
         // Beside the answer: how long it takes must not tell whether there is such an account.
         tokio::spawn(async move {
+            let _room = room;
             if let Err(problem) = send_reset(&app, &address, &context).await {
                 tracing::warn!(
                     cause = problem.cause,
@@ -121,6 +124,7 @@ impl Passwords {
         context: RequestContext,
         body: Body<Reset>,
     ) -> Result<Changed, Problem> {
+        app.admit(LINKS, &place.key()).await?;
         let (token, password) = (body.value.token.expose(), &body.value.password);
         let (mut conn, now) = (app.conn().await?, app.db.now());
         let proof = tokens::find(&mut conn, token, Purpose::Reset, now).await?;
@@ -131,17 +135,27 @@ impl Passwords {
         let user = user.ok_or_else(unknown_link)?;
         drop(conn);
         // The link is used up only by a password that is good enough.
-        password.check(&[&user.name, user.address.as_str()])?;
-        let hash = app.passwords.hash(password.expose()).await?;
-        let mut tx = app.begin().await?;
+        let hash = hash(&app, &user, password).await?;
+        let (mut tx, now) = (app.begin().await?, app.db.now());
+        if !users::hold_as_read(&mut tx, &user).await? {
+            return Err(unknown_link());
+        }
         let proof = tokens::redeem(&mut tx, token, Purpose::Reset, now).await?;
         proof.ok_or_else(unknown_link)?;
-        let task = replace(&mut tx, &user, &hash, &place, &context, now).await?;
+        // Whoever knew the forgotten password could make keys.
+        api_keys::revoke_all(&mut tx, user.id, now).await?;
+        replace(&mut tx, &user, &hash, &place, &context, now).await?;
         tx.commit().await?;
         app.standings.clear();
-        app.bell.tell(&task, now);
+        letters::tell(&app, &user, Event::PasswordChanged, &place, &context).await;
         Ok(Changed::Done)
     }
+}
+
+/// The form in which a new password of an account is kept.
+async fn hash(app: &App, user: &User, new: &Password) -> Result<String, Problem> {
+    let about = [user.name.as_str(), user.address.as_str()];
+    app.passwords.hash_new(new.expose(), &about).await
 }
 
 /// Puts a password in place of the old one: who is signed in with that one is so no more.
@@ -152,20 +166,13 @@ async fn replace(
     place: &Place,
     context: &RequestContext,
     now: DateTime<Utc>,
-) -> Result<Task, Problem> {
+) -> Result<(), Problem> {
     credentials::put(tx, user.id, hash, now).await?;
     tokens::revoke(tx, user.id, Purpose::Reset).await?;
     sessions::end_all(tx, user.id, End::Password, now).await?;
     users::renew(tx, user.id, now).await?;
-    let event = Event::PasswordChanged;
-    let task = letters::notice(tx, user.into(), event, place, context, now).await?;
-    audit::append(
-        tx,
-        &deed(user.id, Action::PasswordChanged, place, context),
-        now,
-    )
-    .await?;
-    Ok(task)
+    let deed = deed(user.id, Action::PasswordChanged, place, context);
+    Ok(audit::append(tx, &deed, now).await?)
 }
 
 async fn send_reset(

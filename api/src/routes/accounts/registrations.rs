@@ -4,7 +4,7 @@
 //! what differs is the letter, which only the owner of the mailbox reads.
 
 use models::{
-    OwnerId,
+    Error, OwnerId,
     address_changes::{self, Confirmed},
     audit::{self, Action},
     contacts,
@@ -29,7 +29,7 @@ use crate::{
     codes,
     json::Json,
     letters::{self, Event, Reader},
-    limits::REGISTRATIONS,
+    limits::{LINKS, REGISTRATIONS},
     place::Place,
     problem::Problem,
     request::RequestContext,
@@ -55,8 +55,9 @@ impl Registrations {
         body: Body<NewAccount>,
     ) -> Result<Asked, Problem> {
         app.admit(REGISTRATIONS, &place.key()).await?;
-        let new = body.value.check()?;
-        let password_hash = app.passwords.hash(body.value.password.expose()).await?;
+        let (new, password) = (body.value.check()?, body.value.password.expose());
+        let about = [new.name.as_str(), new.address.as_str()];
+        let password_hash = app.passwords.hash_new(password, &about).await?;
         let registration = Registration {
             password_hash,
             ..new
@@ -98,8 +99,14 @@ impl Registrations {
         context: RequestContext,
         body: Body<Link>,
     ) -> Result<Verified, Problem> {
-        let (mut tx, now) = (app.begin().await?, app.db.now());
+        app.admit(LINKS, &place.key()).await?;
         let token = body.value.token.expose();
+        // Looked up first: who makes tokens up does not keep others from writing.
+        let mut conn = app.conn().await?;
+        let known = tokens::find(&mut conn, token, Purpose::Verify, app.db.now()).await?;
+        known.ok_or_else(unknown_link)?;
+        drop(conn);
+        let (mut tx, now) = (app.begin().await?, app.db.now());
         let proof = tokens::redeem(&mut tx, token, Purpose::Verify, now).await?;
         let proof = proof.ok_or_else(unknown_link)?;
         if let Some(user) = registrations::redeem(&mut tx, proof.owner_id, now).await? {
@@ -111,8 +118,10 @@ impl Registrations {
             app.bell.tell(&task, now);
             return Ok(Verified::of("registered", Some(&user)));
         }
-        let before = users::find(&mut tx, proof.owner_id).await?;
-        let before = before.ok_or_else(unknown_link)?;
+        let before = match users::hold(&mut tx, proof.owner_id).await {
+            Err(Error::NotFound(_)) => return Err(unknown_link()),
+            held => held?,
+        };
         match address_changes::confirm(&mut tx, &before, &proof, now).await? {
             Confirmed::Nothing => Err(unknown_link()),
             Confirmed::Half => {
@@ -120,15 +129,11 @@ impl Registrations {
                 Ok(Verified::of("half", None))
             }
             Confirmed::Moved(user) => {
-                let (name, language) = (Some(user.name.as_str()), user.language.as_str());
-                contacts::put(&mut tx, user.id, &user.address, name, language, now).await?;
-                let reader = Reader::from(&before);
-                let event = Event::AddressChanged;
-                let task = letters::notice(&mut tx, reader, event, &place, &context, now).await?;
                 let deed = deed(user.id, Action::AddressChanged, &place, &context);
                 audit::append(&mut tx, &deed, now).await?;
                 tx.commit().await?;
-                app.bell.tell(&task, now);
+                app.standings.clear();
+                letters::tell(&app, &before, Event::AddressChanged, &place, &context).await;
                 Ok(Verified::of("moved", Some(&user)))
             }
         }
@@ -165,7 +170,6 @@ impl NewAccount {
         let address = words::parse(&self.address)?;
         let language = self.language.as_deref().unwrap_or("en");
         let name = contacts::check(Some(&self.name), language)?.unwrap_or_default();
-        self.password.check(&[&name, address.as_str()])?;
         Ok(Registration {
             user_id: OwnerId::new(),
             address,

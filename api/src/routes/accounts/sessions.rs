@@ -26,7 +26,7 @@ use crate::{
     codes,
     json::Json,
     letters::{self, Event},
-    limits::{LOGINS, LOGINS_PER_PLACE, REFRESHES},
+    limits::{LOGINS, LOGINS_PER_ADDRESS, LOGINS_PER_PLACE, REFRESHES},
     page::{self, PageView},
     place::Place,
     problem::Problem,
@@ -53,8 +53,10 @@ impl Sessions {
         body: Body<Login>,
     ) -> Result<SignedIn, Problem> {
         let address = words::parse(&body.value.address)?;
+        let key = users::key(&address);
         app.admit(LOGINS_PER_PLACE, &place.key()).await?;
-        app.admit(LOGINS, &users::key(&address)).await?;
+        app.admit(LOGINS, &format!("{key}|{}", place.key())).await?;
+        app.admit(LOGINS_PER_ADDRESS, &key).await?;
         let password = body.value.password.expose();
         let known = credentials::find_by_address(&mut app.conn().await?, &address).await?;
         let (user, hash) = known.map_or((None, None), |known| (Some(known.user), known.hash));
@@ -72,6 +74,10 @@ impl Sessions {
             None => None,
         };
         let (mut tx, now) = (app.begin().await?, app.db.now());
+        // A password that was replaced while it was looked at is not the right one any more.
+        if !users::hold_as_read(&mut tx, &user).await? {
+            return Err(wrong());
+        }
         if let (Some(from), Some(to)) = (outdated, better) {
             credentials::upgrade(&mut tx, user.id, &from, &to).await?;
         }
@@ -106,13 +112,11 @@ impl Sessions {
             Refreshed::Unknown => Err(refused()),
             Refreshed::Reused(session) => {
                 let user = users::get(&mut tx, session.user_id).await?;
-                let (reader, event) = ((&user).into(), Event::TokenReused);
-                let task = letters::notice(&mut tx, reader, event, &place, &context, now).await?;
                 let deed = deed(user.id, Action::TokenReused, &place, &context);
                 audit::append(&mut tx, &deed, now).await?;
                 tx.commit().await?;
                 app.standings.clear();
-                app.bell.tell(&task, now);
+                letters::tell(&app, &user, Event::TokenReused, &place, &context).await;
                 Err(refused())
             }
             Refreshed::Next(session, next) => {
@@ -127,18 +131,21 @@ impl Sessions {
     }
 
     /// Ends the session of the token.
+    ///
+    /// It takes no more than the session itself: whoever acts as somebody else can stop doing so.
     #[oai(path = "/v1/logout", method = "post", operation_id = "logout")]
     async fn logout(
         &self,
         app: Data<&App>,
-        May(caller): May<{ Permission::EndSessions as u8 }>,
+        May(caller): May<{ Permission::ReadProfile as u8 }>,
         place: Place,
         context: RequestContext,
     ) -> Result<Ended, Problem> {
         let session = caller.session()?;
         let (mut tx, now) = (app.begin().await?, app.db.now());
         sessions::end(&mut tx, caller.owner, session, End::Logout, now).await?;
-        let deed = deed(caller.owner, Action::LoggedOut, &place, &context);
+        let subject = format!("users/{}", caller.owner);
+        let deed = caller.deed(Action::LoggedOut, subject, &place, &context);
         audit::append(&mut tx, &deed, now).await?;
         tx.commit().await?;
         app.standings.clear();
@@ -175,11 +182,16 @@ impl Sessions {
         &self,
         app: Data<&App>,
         May(caller): May<{ Permission::EndSessions as u8 }>,
+        place: Place,
+        context: RequestContext,
         /// The id of the session.
         id: Path<Uuid>,
     ) -> Result<Ended, Problem> {
         let (mut tx, now) = (app.begin().await?, app.db.now());
         sessions::end(&mut tx, caller.owner, id.0.into(), End::Logout, now).await?;
+        let subject = format!("sessions/{}", id.0);
+        let deed = caller.deed(Action::LoggedOut, subject, &place, &context);
+        audit::append(&mut tx, &deed, now).await?;
         tx.commit().await?;
         app.standings.clear();
         Ok(Ended::Done)
@@ -195,10 +207,16 @@ impl Sessions {
         &self,
         app: Data<&App>,
         May(caller): May<{ Permission::EndSessions as u8 }>,
+        place: Place,
+        context: RequestContext,
     ) -> Result<Ended, Problem> {
         let (mut tx, now) = (app.begin().await?, app.db.now());
-        sessions::end_all(&mut tx, caller.owner, End::Everywhere, now).await?;
+        // Before the sessions: one that begins meanwhile ends with them, or does not begin.
         users::renew(&mut tx, caller.owner, now).await?;
+        sessions::end_all(&mut tx, caller.owner, End::Everywhere, now).await?;
+        let subject = format!("users/{}", caller.owner);
+        let deed = caller.deed(Action::LoggedOut, subject, &place, &context);
+        audit::append(&mut tx, &deed, now).await?;
         tx.commit().await?;
         app.standings.clear();
         Ok(Ended::Done)

@@ -25,11 +25,6 @@ impl Password {
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
-
-    /// Refuses a new password that is soon guessed, by somebody who knows these words too.
-    pub(crate) fn check(&self, about: &[&str]) -> Result<(), Problem> {
-        Ok(models::passwords::check(&self.0, about)?)
-    }
 }
 
 impl fmt::Debug for Password {

@@ -8,7 +8,10 @@ use jobs::{
         bulk::{self, Selection},
     },
 };
-use models::{Error, OwnerId, TaskId};
+use models::{
+    Error, OwnerId, TaskId,
+    audit::{self, Action, Deed},
+};
 use poem::web::Data;
 use poem_openapi::{
     ApiResponse, OpenApi,
@@ -26,7 +29,9 @@ use crate::{
     json::Json,
     limits::BULK_MAX,
     page::{self, PageView},
+    place::Place,
     problem::Problem,
+    request::RequestContext,
     routes::{
         Tag,
         tasks::{
@@ -36,6 +41,9 @@ use crate::{
         },
     },
 };
+
+/// What is written down of a selection, in characters.
+const SUBJECT_CHARS_MAX: usize = 200;
 
 /// The operations on everybody's tasks.
 pub(crate) struct AllTasks;
@@ -98,13 +106,19 @@ impl AllTasks {
         &self,
         app: Data<&App>,
         May(caller): May<{ Permission::SteerAllTasks as u8 }>,
+        place: Place,
+        context: RequestContext,
         /// Repeating a request with its key does nothing twice.
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<String>>,
         body: Body<BulkRequest>,
     ) -> Result<Done, Problem> {
         let attempt = Attempt::new(caller, "cancel_tasks", key.as_deref(), &body.fingerprint)?;
-        run(&app, &attempt, body.value, Verb::Cancel).await
+        let (dry_run, selection) = (body.value.dry_run, body.value.selection()?);
+        let subject = subject(&selection);
+        let deed = caller.deed(Action::TasksCancelled, subject, &place, &context);
+        let deed = (!dry_run).then_some(deed);
+        run(&app, &attempt, &selection, Verb::Cancel, deed).await
     }
 
     /// Retries the tasks that match and ended without success, at most 1,000 at once.
@@ -120,13 +134,19 @@ impl AllTasks {
         &self,
         app: Data<&App>,
         May(caller): May<{ Permission::SteerAllTasks as u8 }>,
+        place: Place,
+        context: RequestContext,
         /// Repeating a request with its key does nothing twice.
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<String>>,
         body: Body<BulkRequest>,
     ) -> Result<Done, Problem> {
         let attempt = Attempt::new(caller, "retry_tasks", key.as_deref(), &body.fingerprint)?;
-        run(&app, &attempt, body.value, Verb::Retry).await
+        let (dry_run, selection) = (body.value.dry_run, body.value.selection()?);
+        let subject = subject(&selection);
+        let deed = caller.deed(Action::TasksRetried, subject, &place, &context);
+        let deed = (!dry_run).then_some(deed);
+        run(&app, &attempt, &selection, Verb::Retry, deed).await
     }
 }
 
@@ -138,19 +158,27 @@ enum Verb {
 
 /// The key is answered when all is done: of two requests that come at the same time, each changes
 /// what the other did not, and both are answered with the report of the first to end.
+///
+/// Without a deed to be written down it is a rehearsal. The deed is written down before it is done:
+/// what was changed until something broke was changed.
 async fn run(
     app: &App,
     attempt: &Attempt<'_>,
-    request: BulkRequest,
+    selection: &Selection,
     verb: Verb,
+    deed: Option<Deed>,
 ) -> Result<Done, Problem> {
-    let (dry_run, selection) = (request.dry_run, request.selection()?);
     let mut tx = app.begin().await?;
     if let Some(replay) = attempt.claim(&mut tx, app.db.now()).await? {
         return Done::again(replay);
     }
     drop(tx);
-    let result = change(app, &selection, dry_run, verb).await?;
+    if let Some(deed) = &deed {
+        let (mut tx, now) = (app.begin().await?, app.db.now());
+        audit::append(&mut tx, deed, now).await?;
+        tx.commit().await?;
+    }
+    let result = change(app, selection, deed.is_none(), verb).await?;
     let mut tx = app.begin().await?;
     if let Some(replay) = attempt.claim(&mut tx, app.db.now()).await? {
         return Done::again(replay);
@@ -160,6 +188,26 @@ async fn run(
     attempt.answer(&mut tx, &Replay::Document(document)).await?;
     tx.commit().await?;
     Ok(Done::Ok(Json::new(result), None))
+}
+
+/// A selection as it is written down.
+fn subject(selection: &Selection) -> String {
+    let time = |time: Option<DateTime<Utc>>| time.map(|time| time.to_rfc3339());
+    let conditions = [
+        ("kind", selection.kind.clone()),
+        ("queue", selection.queue.map(|queue| queue.to_string())),
+        ("state", selection.state.map(|state| state.to_string())),
+        ("owner", selection.owner.map(|owner| owner.to_string())),
+        ("error", selection.error.clone()),
+        ("created_after", time(selection.created_after)),
+        ("created_before", time(selection.created_before)),
+    ];
+    let stated = conditions
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+    let text = format!("tasks?{}", stated.collect::<Vec<_>>().join("&"));
+    let plain = text.chars().filter(|c| !c.is_control());
+    plain.take(SUBJECT_CHARS_MAX).collect()
 }
 
 async fn change(

@@ -125,6 +125,8 @@ impl Users {
     }
 
     /// Gives an account a role in place of the one it has.
+    ///
+    /// Whoever may do less from now on has to sign in again.
     #[oai(
         path = "/v1/admin/users/:id/role",
         method = "put",
@@ -141,9 +143,13 @@ impl Users {
         body: Body<Grant>,
     ) -> Result<Known, Problem> {
         let (mut tx, now) = (app.begin().await?, app.db.now());
-        let user = users::get(&mut tx, id.0.into()).await?;
-        outranks(caller, &user)?;
-        let user = users::grant(&mut tx, user.id, body.value.role, now).await?;
+        let before = users::hold(&mut tx, id.0.into()).await?;
+        outranks(caller, &before)?;
+        let user = users::grant(&mut tx, before.id, body.value.role, now).await?;
+        let lost = Permissions::of(before.role).without(Permissions::of(user.role));
+        if lost != Permissions::NONE {
+            sessions::end_all(&mut tx, user.id, End::Suspension, now).await?;
+        }
         let subject = format!("{}/role/{}", subject(user.id), user.role);
         let deed = caller.deed(Action::RoleGranted, subject, &place, &context);
         audit::append(&mut tx, &deed, now).await?;
@@ -171,7 +177,7 @@ impl Users {
     ) -> Result<Borrowed, Problem> {
         caller.session()?;
         let (mut tx, now) = (app.begin().await?, app.db.now());
-        let user = users::get(&mut tx, id.0.into()).await?;
+        let user = users::hold(&mut tx, id.0.into()).await?;
         outranks(caller, &user)?;
         let origin = Origin {
             impersonator: Some(caller.owner),
@@ -192,9 +198,10 @@ impl Users {
     }
 }
 
-/// Nobody locks themselves out, and nobody decides over somebody who may do more.
+/// Nobody locks themselves out, and nobody decides over somebody who may do more. The scopes of a key
+/// do not matter: whom it may decide over is what its account may.
 fn outranks(caller: Caller, user: &User) -> Result<(), Problem> {
-    let more = Permissions::of(user.role).without(caller.permissions);
+    let more = Permissions::of(user.role).without(Permissions::of(caller.role));
     if caller.owner == user.id || more != Permissions::NONE {
         let code = &codes::NOT_OVER_THEM;
         return Err(Problem::new(code, code.meaning));
@@ -243,7 +250,7 @@ async fn set_suspended(
     (place, context): (Place, RequestContext),
 ) -> Result<Known, Problem> {
     let (mut tx, now) = (app.begin().await?, app.db.now());
-    let user = users::get(&mut tx, id).await?;
+    let user = users::hold(&mut tx, id).await?;
     outranks(caller, &user)?;
     let user = users::suspend(&mut tx, user.id, suspended, now).await?;
     let action = if suspended {

@@ -6,6 +6,7 @@
 //!
 //! Whatever breaks off in between leaves bytes that nobody refers to, which are swept.
 
+use futures_util::{StreamExt, stream};
 use jobs::{
     Priority, Task,
     kinds::ThumbnailImage,
@@ -16,27 +17,33 @@ use models::{
     file_types::FileType,
     file_usage,
     files::{self, File, NewFile},
-    uploads::{self, Part},
+    uploads,
 };
-use platform::storage::{Arrived, Digesting};
+use platform::storage::{Arrived, Digesting, Storage};
 use serde_json::json;
 use tracing::warn;
 
 use crate::{
     app::App,
     caller::Caller,
+    codes,
     idempotency::{Attempt, Replay},
     problem::Problem,
     request::RequestContext,
+    seats::Seat,
 };
 
+/// Pieces that are removed from the storage at once.
+const REMOVED_AT_ONCE: usize = 16;
+
 /// A file on its way in.
-pub(crate) struct Arriving<'a> {
-    pub(crate) app: &'a App,
+pub(crate) struct Arriving {
+    pub(crate) app: App,
     pub(crate) caller: Caller,
     pub(crate) context: RequestContext,
     /// The upload that its pieces came by, which has been charged for.
     pub(crate) upload: Option<UploadId>,
+    _seat: Seat,
 }
 
 /// A file that is stored.
@@ -50,11 +57,28 @@ pub(crate) struct Stored {
 struct Made {
     file: File,
     task: Option<Task>,
-    /// Pieces that are no longer needed.
-    pieces: Vec<Part>,
+    /// The temporary names of pieces that are no longer needed.
+    pieces: Vec<String>,
 }
 
-impl Arriving<'_> {
+impl Arriving {
+    /// A file of the caller, where one more may arrive.
+    pub(crate) fn new(
+        app: &App,
+        caller: Caller,
+        context: RequestContext,
+        upload: Option<UploadId>,
+    ) -> Result<Self, Problem> {
+        let code = &codes::TOO_MANY_ARRIVING;
+        Ok(Self {
+            _seat: app.arrivals.seat(caller.owner, code)?,
+            app: app.clone(),
+            caller,
+            context,
+            upload,
+        })
+    }
+
     /// Stores bytes that have arrived as a file of the caller.
     pub(crate) async fn store(
         self,
@@ -62,7 +86,7 @@ impl Arriving<'_> {
         arrived: Arrived,
         key: Option<&str>,
     ) -> Result<Stored, Problem> {
-        let (app, storage) = (self.app, self.app.storage()?);
+        let (app, storage) = (&self.app, self.app.storage()?);
         let fingerprint = fingerprint(&name, &arrived);
         let attempt = Attempt::new(self.caller, "create_file", key, &fingerprint)?;
         let new = NewFile {
@@ -73,10 +97,13 @@ impl Arriving<'_> {
             name,
         };
         if let Err(problem) = self.reserve(&new).await {
-            self.discard(&arrived).await;
+            discard(storage, &arrived).await;
             return Err(problem);
         }
-        storage.keep(&arrived).await?;
+        if let Err(error) = storage.keep(&arrived).await {
+            discard(storage, &arrived).await;
+            return Err(error.into());
+        }
         let mut tx = app.begin().await?;
         if let Some(replay) = attempt.claim(&mut tx, app.db.now()).await? {
             let file = self.replayed(&mut tx, &replay).await?;
@@ -131,24 +158,11 @@ impl Arriving<'_> {
             let changed = Changed { task, others };
             self.app.bell.tell_all(&changed, self.app.db.now());
         }
-        for piece in made.pieces {
-            if let Err(error) = storage.delete_part(&piece.name).await {
-                warn!(%error, "A piece of an upload stays until it is swept: {error}");
-            }
-        }
+        remove(storage, made.pieces).await;
         Ok(Stored {
             file: made.file,
             replayed: false,
         })
-    }
-
-    async fn discard(&self, arrived: &Arrived) {
-        let Ok(storage) = self.app.storage() else {
-            return;
-        };
-        if let Err(error) = storage.discard(arrived).await {
-            warn!(%error, "Bytes that nobody wants stay until they are swept: {error}");
-        }
     }
 
     /// Somebody waits for the pictures, so they go before work in bulk.
@@ -160,6 +174,24 @@ impl Arriving<'_> {
             ..Options::by(self.caller.owner)
         }
     }
+}
+
+/// Forgets bytes that have arrived and are not wanted.
+pub(crate) async fn discard(storage: &Storage, arrived: &Arrived) {
+    if let Err(error) = storage.discard(arrived).await {
+        warn!(%error, "Bytes that nobody wants stay until they are swept: {error}");
+    }
+}
+
+/// Removes pieces of uploads from the storage, by their temporary names.
+pub(crate) async fn remove(storage: &Storage, pieces: Vec<String>) {
+    let removing = |piece: String| async move {
+        if let Err(error) = storage.delete_part(&piece).await {
+            warn!(%error, "A piece of an upload stays until it is swept: {error}");
+        }
+    };
+    let pieces = stream::iter(pieces);
+    pieces.for_each_concurrent(REMOVED_AT_ONCE, removing).await;
 }
 
 /// What a repeated request must match: the name and the bytes, not the way they were packed.

@@ -3,6 +3,7 @@
 pub(crate) mod arrival;
 pub(crate) mod content;
 pub(crate) mod disposition;
+pub(crate) mod joining;
 pub(crate) mod links;
 pub(crate) mod multipart;
 pub(crate) mod presigned;
@@ -57,12 +58,7 @@ impl Files {
         key: Header<Option<String>>,
         body: Multipart,
     ) -> Result<Created, Problem> {
-        let arriving = Arriving {
-            app: &app,
-            caller,
-            context,
-            upload: None,
-        };
+        let arriving = Arriving::new(&app, caller, context, None)?;
         let (name, arrived) = body.receive(&app, caller).await?;
         let stored = arriving.store(name, arrived, key.as_deref()).await?;
         let location = path(stored.file.id);

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use models::{
     Error, UploadId,
     files::{FILE_BYTES_MAX, clean_name},
-    uploads::{self, LIFETIME, Part, Upload},
+    uploads::{self, Part, URL_LIFETIME, Upload, object},
 };
 use platform::storage::{self, Digest};
 use poem::web::Data;
@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use super::{
     arrival::Arriving,
-    uploads::finish,
+    joining::finish,
+    uploads::UploadView,
     view::{FileView, path},
 };
 use crate::{
@@ -54,7 +55,7 @@ struct PresignedBody {
 struct PresignedView {
     /// Where to `PUT` the bytes. Whoever has it may.
     url: String,
-    /// Until when.
+    /// Until when; what was begun by then may be completed for another hour.
     expires_at: DateTime<Utc>,
     /// Where to `POST` once they are there.
     complete: String,
@@ -64,7 +65,8 @@ struct PresignedView {
 impl Presigned {
     /// Begins an upload that goes straight into the bucket.
     ///
-    /// Only where files lie in one. `PUT` the bytes at `url`, then `POST` at `complete`.
+    /// Only where files lie in one. `PUT` the bytes at `url`, then `POST` at `complete`. The URL is good
+    /// for an hour, and so long the upload counts as one of its owner's, whatever becomes of it.
     #[oai(
         path = "/v1/uploads/presigned",
         method = "post",
@@ -96,21 +98,25 @@ impl Presigned {
             let code = &codes::PRESIGNING_UNAVAILABLE;
             return Err(Problem::new(code, code.meaning));
         }
-        let (mut tx, now) = (app.begin().await?, app.db.now());
+        let (id, now) = (UploadId::new(), app.db.now());
+        let lifetime = URL_LIFETIME.to_std().unwrap_or_default();
+        // Before anything is charged: it may fail.
+        let url = storage.presign(&object(id), lifetime).await?;
+        let (owner, size) = (caller.owner, body.size_bytes);
         let (name, digest) = (clean_name(&body.name), body.sha256.as_deref());
-        let upload =
-            uploads::create(&mut tx, caller.owner, &name, body.size_bytes, digest, now).await?;
+        let mut tx = app.begin().await?;
+        uploads::create_presigned(&mut tx, id, owner, &name, size, digest, now).await?;
         tx.commit().await?;
-        let lifetime = LIFETIME.to_std().unwrap_or_default();
-        let url = storage.presign(&object(upload.id), lifetime).await?;
         Ok(Begun::Ok(Json::new(PresignedView {
             url,
-            expires_at: upload.expires_at,
-            complete: format!("/v1/uploads/{}/complete", upload.id),
+            expires_at: now + URL_LIFETIME,
+            complete: format!("/v1/uploads/{id}/complete"),
         })))
     }
 
     /// Makes a file of what was put into the bucket; again answers the same file.
+    ///
+    /// Where that takes long, the answer is 202 with the upload: `GET` tells of the file later.
     #[oai(
         path = "/v1/uploads/:id/complete",
         method = "post",
@@ -128,24 +134,19 @@ impl Presigned {
         let mut upload = uploads::get(&mut conn, caller.owner, id.0.into(), app.db.now()).await?;
         drop(conn);
         if upload.finished_at.is_none() && upload.parts == 0 {
-            upload = take(&app, &upload).await?;
+            upload = take(&app, upload).await?;
         }
         if upload.offset_bytes != upload.size_bytes {
             return Err(Error::Conflict("offset_mismatch").into());
         }
+        if upload.finished_at.is_none() {
+            let arriving = Arriving::new(&app, caller, context, Some(upload.id))?;
+            upload = finish(upload, arriving).await?;
+        }
         let file = match upload.file_id {
             Some(file) => file,
             None if upload.finished_at.is_some() => return Err(Error::NotFound("file").into()),
-            None => {
-                let upload_id = Some(upload.id);
-                let arriving = Arriving {
-                    app: &app,
-                    caller,
-                    context,
-                    upload: upload_id,
-                };
-                finish(&app, &upload, arriving).await?
-            }
+            None => return Ok(Completed::Later(Json::new(UploadView::of(upload)))),
         };
         let mut conn = app.conn().await?;
         let file = models::files::get(&mut conn, caller.owner, file).await?;
@@ -159,34 +160,37 @@ impl Presigned {
 }
 
 /// Takes what was put into the bucket as the only piece of an upload.
-async fn take(app: &App, upload: &Upload) -> Result<Upload, Problem> {
-    let name = object(upload.id);
-    let size = match app.storage()?.part_size(&name).await {
+async fn take(app: &App, upload: Upload) -> Result<Upload, Problem> {
+    let part = Part {
+        offset_bytes: 0,
+        size_bytes: upload.size_bytes,
+        name: object(upload.id),
+    };
+    let size = match app.storage()?.part_size(&part.name).await {
         Ok(size) => i64::try_from(size).unwrap_or(i64::MAX),
         Err(storage::Error::NotFound) => -1,
         Err(error) => return Err(error.into()),
     };
-    if size != upload.size_bytes {
-        let detail = "The bucket does not have as many bytes as were announced.";
-        return Err(Problem::new(&codes::OFFSET_MISMATCH, detail));
+    if size == upload.size_bytes && size == 0 {
+        return Ok(upload);
     }
-    if size == 0 {
-        return Ok(upload.clone());
-    }
-    let part = Part {
-        offset_bytes: 0,
-        size_bytes: size,
-        name,
-    };
     let mut tx = app.begin().await?;
-    let taken = uploads::append(&mut tx, upload.id, &part).await?;
-    tx.commit().await?;
-    Ok(taken)
-}
-
-/// The temporary name of what a client puts into the bucket.
-fn object(id: UploadId) -> String {
-    Uuid::from(id).simple().to_string()
+    let taken = if size == upload.size_bytes {
+        uploads::append(&mut tx, upload.id, &part).await
+    } else {
+        Err(Error::Conflict("offset_mismatch"))
+    };
+    if let Ok(taken) = taken {
+        tx.commit().await?;
+        return Ok(taken);
+    }
+    // Another request may have been first.
+    let found = uploads::get(&mut tx, upload.owner_id, upload.id, app.db.now()).await?;
+    if found.parts > 0 {
+        return Ok(found);
+    }
+    let detail = "The bucket does not have as many bytes as were announced.";
+    Err(Problem::new(&codes::OFFSET_MISMATCH, detail))
 }
 
 #[derive(ApiResponse)]
@@ -206,4 +210,7 @@ enum Completed {
         #[oai(header = "Location")]
         String,
     ),
+    /// The upload, of which a file is being made.
+    #[oai(status = 202)]
+    Later(Json<UploadView>),
 }

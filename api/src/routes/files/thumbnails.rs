@@ -2,6 +2,7 @@
 
 use jobs::{Priority, kinds::ThumbnailImage, store::Options};
 use models::{
+    file_variants::{self, Format},
     files,
     sizes::{Fit, Named, Preset, SIDE_MAX, SIZES_MAX, Size},
 };
@@ -121,6 +122,8 @@ impl Thumbnails {
             drop(tx);
             return Submitted::again(&app, caller, replay, wait(prefer.as_deref())).await;
         }
+        let there = file_variants::list(&mut tx, file.id).await?;
+        file_variants::check(&there, variants(&sizes))?;
         let options = options(caller, context);
         let task = ThumbnailImage::submit(&mut tx, file.id, sizes, options, now).await?;
         attempt.answer(&mut tx, &Replay::Task(task.id)).await?;
@@ -179,6 +182,14 @@ impl From<SizeBody> for Size {
             },
         }
     }
+}
+
+/// What is made of these sizes.
+fn variants(sizes: &[Named]) -> impl Iterator<Item = (&str, Format)> {
+    let formats = Format::ALL.iter().copied();
+    sizes
+        .iter()
+        .flat_map(move |size| formats.clone().map(|format| (&*size.name, format)))
 }
 
 /// Somebody waits for the pictures, so they go before work in bulk.

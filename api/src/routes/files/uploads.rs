@@ -4,12 +4,10 @@
 //! whose server, broke asks how far it is and goes on from there. The last piece makes the file.
 
 use bytes::{Bytes, BytesMut};
-use futures_util::TryStreamExt;
 use models::{
-    Error, FileId, UploadId,
+    Error,
     uploads::{self, Part, Upload},
 };
-use platform::storage::{self, Arrived, Incoming, Storage};
 use poem::web::Data;
 use poem_openapi::{
     ApiResponse, OpenApi,
@@ -17,17 +15,17 @@ use poem_openapi::{
 };
 use schemars::JsonSchema;
 use serde::Serialize;
-use tracing::warn;
 use uuid::Uuid;
 
 use super::{
-    arrival::Arriving,
+    arrival::{Arriving, remove},
+    joining::{finish, forget},
     tus::{self, EXTENSIONS, Metadata, Piece, VERSION},
     view::path as file_path,
 };
 use crate::{
     app::App,
-    caller::{Caller, May, Permission, Public},
+    caller::{May, Permission, Public},
     codes,
     json::Json,
     limits::UPLOAD_PIECE_BYTES,
@@ -42,7 +40,7 @@ pub(crate) struct Uploads;
 /// A file that comes piece by piece.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Upload")]
-struct UploadView {
+pub(crate) struct UploadView {
     /// A UUID of version 7.
     id: Uuid,
     /// What the file will be called.
@@ -51,10 +49,23 @@ struct UploadView {
     size_bytes: i64,
     /// How much of it has arrived.
     offset_bytes: i64,
-    /// The file; null until all of it has arrived.
+    /// The file; null until all of it has arrived, and was made a file of.
     file: Option<String>,
     /// When it is forgotten.
     expires_at: chrono::DateTime<chrono::Utc>,
+}
+
+impl UploadView {
+    pub(crate) fn of(upload: Upload) -> Self {
+        Self {
+            id: upload.id.into(),
+            name: upload.name,
+            size_bytes: upload.size_bytes,
+            offset_bytes: upload.offset_bytes,
+            file: upload.file_id.map(file_path),
+            expires_at: upload.expires_at,
+        }
+    }
 }
 
 #[OpenApi(tag = "Tag::Files")]
@@ -76,12 +87,13 @@ impl Uploads {
 
     /// Begins an upload (tus: creation).
     ///
-    /// `Location` is where the pieces go. It lasts for a day.
+    /// `Location` is where the pieces go. It lasts for a day. A file without bytes is made at once.
     #[oai(path = "/v1/uploads", method = "post", operation_id = "create_upload")]
     async fn create_upload(
         &self,
         app: Data<&App>,
         May(caller): May<{ Permission::WriteFiles as u8 }>,
+        context: RequestContext,
         /// `1.0.0`.
         #[oai(name = "Tus-Resumable")]
         version: Header<Option<String>>,
@@ -101,8 +113,13 @@ impl Uploads {
         let (owner, name) = (caller.owner, &metadata.name);
         let upload = uploads::create(&mut tx, owner, name, length, digest.as_deref(), now).await?;
         tx.commit().await?;
-        let location = format!("/v1/uploads/{}", upload.id);
-        Ok(Begun::Ok(location, VERSION.into(), expires(&upload)))
+        let (location, expires) = (format!("/v1/uploads/{}", upload.id), expires(&upload));
+        if length == 0 {
+            // No piece will come.
+            let arriving = Arriving::new(&app, caller, context, Some(upload.id))?;
+            finish(upload, arriving).await?;
+        }
+        Ok(Begun::Ok(location, VERSION.into(), expires))
     }
 
     /// Tells how much of an upload has arrived; `HEAD` does for tus.
@@ -117,16 +134,8 @@ impl Uploads {
         let mut conn = app.conn().await?;
         let upload = uploads::get(&mut conn, caller.owner, id.0.into(), app.db.now()).await?;
         let (offset, length) = (upload.offset_bytes, upload.size_bytes);
-        let view = Json::new(UploadView {
-            id: upload.id.into(),
-            file: upload.file_id.map(file_path),
-            expires_at: upload.expires_at,
-            name: upload.name,
-            size_bytes: length,
-            offset_bytes: offset,
-        });
         Ok(Found::Ok(
-            view,
+            Json::new(UploadView::of(upload)),
             offset,
             length,
             VERSION.into(),
@@ -136,8 +145,9 @@ impl Uploads {
 
     /// Adds a piece to an upload.
     ///
-    /// What has arrived when the connection breaks is kept. The piece that completes the file makes
-    /// it: `GET` tells where it is. Should that break off, an empty piece at the end tries again.
+    /// What has arrived when the connection breaks is kept. The piece that completes the file has it
+    /// made: `Content-Location` tells where it is, or, if that takes longer, `GET` later. Should it
+    /// break off, an empty piece at the end tries again.
     #[oai(
         path = "/v1/uploads/:id",
         method = "patch",
@@ -167,15 +177,10 @@ impl Uploads {
         if upload.offset_bytes != offset {
             return Err(Error::Conflict("offset_mismatch").into());
         }
+        let arriving = Arriving::new(&app, caller, context, Some(upload.id))?;
         let mut upload = Appending { app: &app, upload }.receive(body).await?;
         if upload.offset_bytes == upload.size_bytes && upload.finished_at.is_none() {
-            let arriving = Arriving {
-                app: &app,
-                caller,
-                context,
-                upload: Some(upload.id),
-            };
-            upload.file_id = Some(finish(&app, &upload, arriving).await?);
+            upload = finish(upload, arriving).await?;
         }
         let (offset, expires) = (upload.offset_bytes, expires(&upload));
         let file = upload.file_id.map(file_path);
@@ -247,80 +252,9 @@ impl Appending<'_> {
             }
             Err(error) => {
                 drop(tx);
-                drop_parts(storage, &[part]).await;
+                remove(storage, vec![part.name]).await;
                 Err(error.into())
             }
-        }
-    }
-}
-
-/// Makes a file of an upload that has arrived as a whole.
-pub(crate) async fn finish(
-    app: &App,
-    upload: &Upload,
-    arriving: Arriving<'_>,
-) -> Result<FileId, Problem> {
-    let storage = app.storage()?;
-    let parts = uploads::parts(&mut app.conn().await?, upload.id).await?;
-    let arrived = match join(storage, &parts).await {
-        Ok(arrived) if i64::try_from(arrived.size) == Ok(upload.size_bytes) => arrived,
-        // Another request was first: the pieces are gone.
-        Ok(_) | Err(storage::Error::NotFound) => {
-            return Err(Error::Conflict("offset_mismatch").into());
-        }
-        Err(error) => return Err(error.into()),
-    };
-    if upload
-        .digest
-        .as_ref()
-        .is_some_and(|digest| *digest != arrived.digest.to_string())
-    {
-        drop(storage.discard(&arrived).await);
-        // There is nothing to go on with.
-        forget(app, arriving.caller, upload.id).await?;
-        let detail = format!("What has arrived has the SHA-256 {}.", arrived.digest);
-        return Err(Problem::new(&codes::DIGEST_MISMATCH, detail));
-    }
-    let stored = arriving.store(upload.name.clone(), arrived, None).await?;
-    Ok(stored.file.id)
-}
-
-/// Writes the pieces of an upload one after the other.
-async fn join(storage: &Storage, parts: &[Part]) -> storage::Result<Arrived> {
-    let mut incoming = storage.begin().await?;
-    match copy(storage, parts, &mut incoming).await {
-        Ok(()) => incoming.finish().await,
-        Err(error) => {
-            incoming.abort().await;
-            Err(error)
-        }
-    }
-}
-
-async fn copy(storage: &Storage, parts: &[Part], to: &mut Incoming) -> storage::Result<()> {
-    for part in parts {
-        let mut bytes = storage.read_part(&part.name).await?;
-        while let Some(chunk) = bytes.try_next().await? {
-            to.write(&chunk).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn forget(app: &App, caller: Caller, id: UploadId) -> Result<(), Problem> {
-    let mut tx = app.begin().await?;
-    let parts = uploads::delete(&mut tx, caller.owner, id).await?;
-    tx.commit().await?;
-    if !parts.is_empty() {
-        drop_parts(app.storage()?, &parts).await;
-    }
-    Ok(())
-}
-
-async fn drop_parts(storage: &Storage, parts: &[Part]) {
-    for part in parts {
-        if let Err(error) = storage.delete_part(&part.name).await {
-            warn!(%error, "A piece of an upload stays until it is swept: {error}");
         }
     }
 }
@@ -403,7 +337,7 @@ enum Appended {
         /// When it is forgotten.
         #[oai(header = "Upload-Expires")]
         String,
-        /// The file, once it was made.
+        /// The file, if it was made by now.
         #[oai(header = "Content-Location")]
         Option<String>,
     ),

@@ -13,6 +13,7 @@ use poem_openapi::{
     registry::{MetaSchemaRef, Registry},
 };
 use schemars::{JsonSchema, generate::SchemaSettings};
+use tokio::time::Instant;
 use tracing::warn;
 use uuid::Uuid;
 
@@ -21,7 +22,6 @@ use crate::{
     app::App,
     caller::{Caller, May, Permission},
     json::{reference, register},
-    limits::EVENTS_COMMENT_PERIOD,
     problem::Problem,
     routes::Tag,
 };
@@ -35,8 +35,9 @@ impl Events {
     ///
     /// Events are `state`, `progress`, `partial` and `done`; their ids count from 1 without a gap.
     /// A reader that comes back with `Last-Event-ID` goes on after that event. A comment keeps a
-    /// quiet stream alive every 15 seconds. The stream closes after `done`; a reader that has seen
-    /// `done` and comes back gets 204, which tells `EventSource` to stop.
+    /// quiet stream alive every 15 seconds. The stream closes after `done`, and when the reader may read
+    /// it no more; a reader that has seen `done` and comes back gets 204, which tells `EventSource` to
+    /// stop.
     #[oai(
         path = "/v1/tasks/:id/events",
         method = "get",
@@ -68,6 +69,7 @@ impl Events {
             seq,
             waiting: VecDeque::new(),
             over: false,
+            admitted_at: Instant::now(),
         };
         let chunks = stream::unfold(reader, |mut reader| async move {
             let chunk = reader.next().await?;
@@ -144,12 +146,14 @@ struct Reader {
     /// Events that were read and not sent yet.
     waiting: VecDeque<Event>,
     over: bool,
+    /// When the caller was last looked up.
+    admitted_at: Instant,
 }
 
 impl Reader {
     /// The next piece of the stream; nothing when it is over.
     async fn next(&mut self) -> Option<String> {
-        if self.over {
+        if self.over || !self.is_admitted().await {
             return None;
         }
         if self.waiting.is_empty() && !self.fetch().await {
@@ -166,9 +170,22 @@ impl Reader {
         }
     }
 
+    /// Whether the caller may still read tasks: a stream may outlast a session, a key, an account.
+    async fn is_admitted(&mut self) -> bool {
+        if self.admitted_at.elapsed() < self.app.timeouts.comment {
+            return true;
+        }
+        self.admitted_at = Instant::now();
+        let still = self.caller.still(&self.app, Permission::ReadTasks).await;
+        still.unwrap_or_else(|problem| {
+            warn!(task.id = %self.id, "Closed a stream of events: {problem}");
+            false
+        })
+    }
+
     /// Waits for events as long as the stream may be quiet; false when there will be none.
     async fn fetch(&mut self) -> bool {
-        let deadline = tokio::time::Instant::now() + EVENTS_COMMENT_PERIOD;
+        let deadline = Instant::now() + self.app.timeouts.comment;
         loop {
             match self.app.events(self.caller, self.id, self.seq).await {
                 Ok(events) => self.waiting = events.into(),
@@ -178,7 +195,7 @@ impl Reader {
                     return false;
                 }
             }
-            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            let left = deadline.saturating_duration_since(Instant::now());
             if !self.waiting.is_empty() || left.is_zero() {
                 return true;
             }

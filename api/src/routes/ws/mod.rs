@@ -31,10 +31,7 @@ pub(crate) async fn connect(
     socket: poem::Result<WebSocket>,
 ) -> Result<Response, Problem> {
     let caller = admit(request, Permission::ReadTasks).await?;
-    let Some(seat) = app.sockets.seat(caller.owner) else {
-        let code = &codes::TOO_MANY_SOCKETS;
-        return Err(Problem::new(code, code.meaning));
-    };
+    let seat = app.sockets.seat(caller.owner, &codes::TOO_MANY_SOCKETS)?;
     let code = &codes::UPGRADE_REQUIRED;
     let socket = socket.map_err(|_| Problem::new(code, code.meaning))?;
     let config = WebSocketConfig::default()

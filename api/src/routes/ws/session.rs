@@ -19,7 +19,7 @@ use tracing::warn;
 use super::said::{Asked, Said, Topic, coalesce};
 use crate::{
     app::App,
-    caller::Caller,
+    caller::{Caller, Permission},
     codes,
     limits::{
         EVENTS_PAGE, SOCKET_CLOSE_TIMEOUT, SOCKET_IDLE_MAX, SOCKET_PING_PERIOD, SOCKET_SILENCE_MAX,
@@ -39,6 +39,8 @@ enum End {
     Stopping,
     /// The client did not answer pings.
     Silent,
+    /// The caller may read tasks no more: signed out, suspended, the key revoked.
+    Unwelcome,
     /// The client has subscribed to nothing for long.
     Idle,
     /// The client does not read what it is sent.
@@ -55,6 +57,7 @@ impl End {
             Self::Unreadable => Some((CloseCode::Protocol, "a message cannot be read")),
             Self::Stopping => Some((CloseCode::Away, "the server stops")),
             Self::Silent => Some((CloseCode::Policy, "pings are not answered")),
+            Self::Unwelcome => Some((CloseCode::Policy, "the caller may not read tasks any more")),
             Self::Idle => Some((CloseCode::Normal, "nothing is subscribed to")),
             Self::Slow => Some((CloseCode::Again, "what is sent is not read")),
             Self::Broken => Some((CloseCode::Again, "events cannot be read at the moment")),
@@ -97,7 +100,8 @@ where
 
     /// Serves the client until one of both sides has enough.
     pub(super) async fn run(mut self) {
-        let mut pings = interval_at(Instant::now() + SOCKET_PING_PERIOD, SOCKET_PING_PERIOD);
+        let period = self.app.timeouts.ping;
+        let mut pings = interval_at(Instant::now() + period, period);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let end = loop {
             if let Err(end) = self.step(&mut pings).await {
@@ -237,6 +241,10 @@ where
             self.busy_at = Instant::now();
         } else if self.busy_at.elapsed() > SOCKET_IDLE_MAX {
             return Err(End::Idle);
+        }
+        let still = self.caller.still(&self.app, Permission::ReadTasks).await;
+        if !still.map_err(|problem| broken(&problem))? {
+            return Err(End::Unwelcome);
         }
         let ping = Message::ping(Vec::new());
         in_time(self.app.timeouts.send, self.socket.send(ping)).await

@@ -135,6 +135,11 @@ pub(crate) fn files() -> Vec<Hostile> {
             Ending::Code("too_much_metadata"),
         ),
         hostile(
+            "jpeg-100000-profile-parts",
+            after_start(&segment(0xe2, b"ICC_PROFILE\0\x01\x01").repeat(100_000)),
+            Ending::Code("too_much_metadata"),
+        ),
+        hostile(
             "jpeg-profile-of-nonsense",
             after_start(&profile(2)),
             Ending::Made,
