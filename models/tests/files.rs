@@ -170,8 +170,9 @@ on_both! {
     }
 
     async fn bytes_that_nobody_deletes_any_more_may_come_again(db: &Db) -> TestResult {
-        let later = db.now() + ORPHANED;
-        reserved(db, 1, db.now()).await?;
+        let now = db.now();
+        let later = now + ORPHANED;
+        reserved(db, 1, now).await?;
         assert_eq!(doomed(db, later).await?, [digest(1)]);
 
         assert!(reserved(db, 1, later + DELETING - TimeDelta::seconds(1)).await.is_err());
@@ -183,9 +184,10 @@ on_both! {
     }
 
     async fn bytes_that_cannot_be_deleted_stand_in_nobodys_way(db: &Db) -> TestResult {
-        let later = db.now() + ORPHANED;
+        let now = db.now();
+        let later = now + ORPHANED;
         for n in 1..=3 {
-            reserved(db, n, db.now()).await?;
+            reserved(db, n, now).await?;
         }
         let mut tx = db.begin().await?;
         let first = blobs::doom(&mut tx, 2, later).await?;
