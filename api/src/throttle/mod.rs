@@ -162,6 +162,7 @@ mod tests {
             .is_empty()
         {
             assert!(began.elapsed() < PATIENCE, "Redis is not asked again");
+            // Who counts is looked at, not what is admitted.
             let _ = a.admit(policy, "somebody else").await;
             sleep(Duration::from_millis(20)).await;
         }

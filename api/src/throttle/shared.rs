@@ -14,7 +14,7 @@ use std::{
 use redis::{RedisResult, Script, aio::ConnectionManager};
 use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
-use tracing::debug;
+use tracing::warn;
 
 use super::{KEYS_MAX, Left, Policy, SWEEP_PERIOD};
 
@@ -104,7 +104,10 @@ impl Shared {
         let now = Instant::now();
         let mut blocks = self.lock();
         let Ok(Ok((admitted, left, micros))) = answer else {
-            debug!("Redis is away: this process counts for itself");
+            // Once for all who were waiting, and then once a second.
+            if blocks.away_until.is_none_or(|until| until <= now) {
+                warn!("Redis does not answer: this process alone counts what callers ask for");
+            }
             blocks.away_until = Some(now + AWAY_PERIOD);
             return None;
         };
