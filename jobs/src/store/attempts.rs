@@ -71,14 +71,11 @@ pub(super) async fn end_many(
         tx, execute,
         postgres
         "update task_attempts set ended_at = $2, outcome = $3
-        from tasks
-        where tasks.id = any($1) and task_attempts.task_id = tasks.id
-            and task_attempts.attempt = tasks.attempt",
+        where task_id = any($1) and attempt = (select attempt from tasks where id = task_id)",
         sqlite
         "update task_attempts set ended_at = $2, outcome = $3
-        from tasks
-        where tasks.id in (select unhex(value) from json_each($1))
-            and task_attempts.task_id = tasks.id and task_attempts.attempt = tasks.attempt",
+        where task_id in (select unhex(value) from json_each($1))
+            and attempt = (select attempt from tasks where id = task_id)",
         ids, now, ending,
     )
     .map(|_| ())

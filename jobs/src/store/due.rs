@@ -245,12 +245,12 @@ async fn mark(tx: &mut Tx, ids: &[TaskId], now: DateTime<Utc>) -> Result<HashSet
     let marked = sql!(
         tx, fetch_all One<TaskId>,
         postgres
-        // The state is compared so that no index of all that is queued can serve: PostgreSQL would read
-        // it whole, where it has planned while little was queued.
+        // The state is compared so that no index of all that is queued can serve, and the ids are an array
+        // rather than a join: PostgreSQL would read all, where it has planned while there was little.
         "update tasks set rung_at = $2
-        where id in (
+        where id = any(array(
                 select id from tasks where id = any($1) order by id for no key update skip locked
-            )
+            ))
             and state || '' = 'queued'
         returning id",
         sqlite

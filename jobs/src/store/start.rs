@@ -64,15 +64,15 @@ async fn claim(tx: &mut Tx, ids: Ids, worker: &str, now: DateTime<Utc>) -> Resul
         tx, fetch_all Task,
         postgres
         // Skipping rows that somebody else has in hand keeps claimers from waiting for each other.
-        // The state is compared so that no index of all that is queued can serve: PostgreSQL would read
-        // it whole, where it has planned while little was queued.
+        // The state is compared so that no index of all that is queued can serve, and the ids are an array
+        // rather than a join: PostgreSQL would read all, where it has planned while there was little.
         "update tasks
         set state = 'running', attempt = attempt + 1, version = version + 1, lease_until = $3,
             worker = $2, waiting_reason = null, started_at = coalesce(started_at, $4),
             updated_at = $4
-        where id in (
+        where id = any(array(
                 select id from tasks where id = any($1) order by id for no key update skip locked
-            )
+            ))
             and state || '' = 'queued' and run_at <= $4
             and attempt - attempts_spared < attempts_max
             and (expires_at is null or expires_at > $4)

@@ -102,13 +102,15 @@ async fn update(tx: &mut Tx, rows: &[Row<'_>], now: DateTime<Utc>) -> Result<Vec
     sql!(
         tx, fetch_all Task,
         postgres
+        // The state is compared so that no index of all that runs can serve: it is full of rows that
+        // run no more.
         "update tasks
         set state = 'succeeded', result = r.result, error = null, warnings = r.warnings,
             usage = r.usage, percent = 100, lease_until = null, finished_at = $2,
             version = version + 1, updated_at = $2
         from jsonb_to_recordset($1)
             as r (id uuid, attempt bigint, result jsonb, warnings jsonb, usage jsonb)
-        where tasks.id = r.id and tasks.attempt = r.attempt and state = 'running'
+        where tasks.id = r.id and tasks.attempt = r.attempt and state || '' = 'running'
         returning tasks.*",
         sqlite
         "update tasks
