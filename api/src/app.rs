@@ -157,8 +157,8 @@ impl App {
         if task.state != State::Queued || task.run_at > self.db.now() {
             return Ok(0);
         }
-        self.in_time(self.reads.positions.add((task.queue, task.id)))
-            .await
+        let front = self.in_time(self.reads.fronts.add(task.queue)).await?;
+        Ok(front.before(task))
     }
 
     async fn in_time<T>(

@@ -14,6 +14,7 @@ mod connections;
 mod descriptors;
 mod edge;
 mod framing;
+mod fronts;
 mod guarded;
 mod idempotency;
 mod json;

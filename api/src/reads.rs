@@ -9,11 +9,11 @@ use bytes::Bytes;
 use jobs::{
     Event, Queue, Task,
     batch::Batch,
-    store::{self, Followed, Glance, Wanted},
+    store::{self, Followed, Front, Glance, Wanted},
 };
 use models::{Db, id::TaskId};
 
-use crate::limits::EVENTS_PAGE;
+use crate::{fronts::Fronts, limits::EVENTS_PAGE};
 
 /// Polls that one read answers at most.
 const TOGETHER_MAX: usize = 256;
@@ -33,8 +33,8 @@ pub(crate) struct Reads {
     pub(crate) tasks: Batch<Wanted, Option<Task>>,
     /// What happened to tasks since somebody last heard of them.
     pub(crate) events: Batch<Followed, Vec<Event>>,
-    /// How many due tasks of a queue come before one.
-    pub(crate) positions: Batch<(Queue, TaskId), i64>,
+    /// The first due tasks of queues.
+    pub(crate) fronts: Batch<Queue, Arc<Front>>,
     /// Answers about ended tasks.
     pub(crate) kept: Kept,
 }
@@ -42,7 +42,8 @@ pub(crate) struct Reads {
 impl Reads {
     /// The lines over a database.
     pub(crate) fn new(db: &Db) -> Self {
-        let (glances, tasks, events, places) = (db.clone(), db.clone(), db.clone(), db.clone());
+        let (glances, tasks, events, queues) = (db.clone(), db.clone(), db.clone(), db.clone());
+        let fronts = Fronts::default();
         Self {
             glances: Batch::new(TOGETHER_MAX, move |wanted: Arc<[Wanted]>| {
                 let db = glances.clone();
@@ -59,34 +60,13 @@ impl Reads {
                     store::events_many(&mut conn, &followed, EVENTS_PAGE).await
                 }
             }),
-            positions: Batch::new(TOGETHER_MAX, move |wanted: Arc<[(Queue, TaskId)]>| {
-                let db = places.clone();
-                async move { positions(&db, &wanted).await }
+            fronts: Batch::new(TOGETHER_MAX, move |asked: Arc<[Queue]>| {
+                let (db, fronts) = (queues.clone(), fronts.clone());
+                async move { fronts.of(&db, &asked).await }
             }),
             kept: Kept::default(),
         }
     }
-}
-
-/// The positions of tasks in their queues, a query for each queue.
-async fn positions(db: &Db, wanted: &[(Queue, TaskId)]) -> models::Result<Vec<i64>> {
-    let (mut conn, now) = (db.conn().await?, db.now());
-    let mut found = HashMap::new();
-    for queue in Queue::ALL {
-        let ids = wanted
-            .iter()
-            .filter(|(of, _)| of == queue)
-            .map(|(_, id)| *id);
-        let ids: Vec<TaskId> = ids.collect();
-        if !ids.is_empty() {
-            let positions = store::positions(&mut conn, *queue, &ids, now).await?;
-            found.extend(ids.into_iter().zip(positions));
-        }
-    }
-    Ok(wanted
-        .iter()
-        .map(|(_, id)| found.get(id).copied().unwrap_or(0))
-        .collect())
 }
 
 /// Ended tasks as they were last written out. The row is still asked for its version each time, so

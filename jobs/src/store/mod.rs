@@ -53,7 +53,7 @@ pub use forget::{delete, prune};
 pub use glance::{Glance, Wanted, find_many, glance_many};
 pub use heartbeat::{Held, heartbeat};
 pub use lock::fence;
-pub use position::{POSITION_MAX, positions};
+pub use position::{Front, POSITION_MAX, front};
 pub use progress::{partial, progress};
 pub use put_back::{release, retry, snooze, wait};
 pub use reap::{Reaped, reap, take_over};

@@ -39,14 +39,15 @@ on_both! {
         let later = enqueue(db, with(Priority::Normal, Some(db.now() + seconds(60)))).await?;
         let urgent = enqueue(db, with(Priority::Interactive, None)).await?;
         let started = running(db).await?;
-        let ids = [bulk.id, normal.id, later.id, urgent.id, started.id];
         let mut conn = db.conn().await?;
 
-        let places = store::positions(&mut conn, Queue::Default, &ids, db.now()).await?;
-        let elsewhere = store::positions(&mut conn, Queue::Media, &ids[..2], db.now()).await?;
+        let front = store::front(&mut conn, Queue::Default, db.now()).await?;
+        let elsewhere = store::front(&mut conn, Queue::Media, db.now()).await?;
 
-        assert_eq!(places, [2, 1, 0, 0, 0]);
-        assert_eq!(elsewhere, [0, 0]);
+        let tasks = [&urgent, &normal, &bulk, &later];
+        assert_eq!(tasks.map(|task| front.before(task)), [0, 1, 2, 2]);
+        assert_eq!(front.length(), 3, "{} runs, and one is not due", started.id);
+        assert_eq!(elsewhere.length(), 0);
         Ok(())
     }
 
@@ -58,15 +59,12 @@ on_both! {
         let mut tx = db.begin().await?;
         let tasks = store::enqueue_many(&mut tx, vec![one; length], db.now()).await?;
         tx.commit().await?;
-        let started = running(db).await?;
-        let ids = [tasks[999].id, tasks[1_000].id, tasks[1_002].id];
         let mut conn = db.conn().await?;
 
-        let places = store::positions(&mut conn, Queue::Default, &ids, db.now()).await?;
-        let gone = store::positions(&mut conn, Queue::Default, &[started.id], db.now()).await?;
+        let front = store::front(&mut conn, Queue::Default, db.now()).await?;
 
-        assert_eq!(places, [999, 1_000, 1_000]);
-        assert_eq!(gone, [1_000], "in a line so long nobody looks for who has left it");
+        let last = [&tasks[999], &tasks[1_000], &tasks[1_002]];
+        assert_eq!(last.map(|task| front.before(task)), [999, 1_000, 1_000]);
         Ok(())
     }
 }
