@@ -31,6 +31,8 @@ use crate::{clock::Clock, error::Result, sql, sql::One};
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 /// How long a caller waits for a free connection before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// A connection that was used so shortly before is not asked whether it still works.
+const TRUSTED: Duration = Duration::from_secs(1);
 /// How long a connection made only to see whether there is a server may take.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long SQLite waits for the lock of another process.
@@ -209,10 +211,22 @@ async fn connect_postgres(url: &str, connections_max: u32) -> Result<PgPool> {
             ("statement_timeout", "30s"),
             ("lock_timeout", "10s"),
             ("idle_in_transaction_session_timeout", "60s"),
+            // What is queued and what runs changes all the time. Plain scans mark the entries of an
+            // index whose rows are gone, so that nobody reads them again; bitmap scans do not.
+            ("enable_bitmapscan", "off"),
         ]);
     let pool = PgPoolOptions::new().max_connections(connections_max);
     Ok(pool
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|conn, about| {
+            Box::pin(async move {
+                if about.idle_for > TRUSTED {
+                    conn.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_with(options)
         .await?)
 }
