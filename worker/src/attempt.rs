@@ -31,8 +31,8 @@ const WRITE_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// What is recorded when the database refuses an outcome.
 const REFUSED: &str = "outcome_refused";
 
-/// Works on a task that was started, and writes how it ended.
-pub(crate) async fn attempt(run: &Run, successes: &Successes) {
+/// Works on a task that was started, and writes how it ended; answers how long the work took.
+pub(crate) async fn attempt(run: &Run, successes: &Successes) -> Duration {
     let task = run.task();
     let span =
         info_span!("job.run", job.id = %task.id, job.kind = %task.kind, job.attempt = task.attempt);
@@ -45,11 +45,13 @@ pub(crate) async fn attempt(run: &Run, successes: &Successes) {
         }
         let limit = kinds::find(&task.kind).map_or(TIMEOUT_DEFAULT, |kind| kind.timeout);
         let verdict = verdict(run, perform(run, limit).await);
+        let took = run.age();
         run.flush().await;
         settle(run, successes, verdict).await;
+        took
     }
     .instrument(span)
-    .await;
+    .await
 }
 
 /// Runs the handler until it ends, panics, takes too long or is told to stop.

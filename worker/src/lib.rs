@@ -15,6 +15,7 @@ mod held;
 mod loading;
 pub mod mailer;
 mod model;
+mod pace;
 mod place;
 mod presence;
 pub mod role;

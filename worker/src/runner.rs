@@ -19,6 +19,7 @@ use crate::{
     ctx::Ctx,
     heartbeat,
     held::Held,
+    pace::Pace,
     presence,
     run::{Run, Stop},
     successes::{Successes, successes},
@@ -77,14 +78,17 @@ pub async fn run(config: WorkerConfig, ctx: Ctx, stop: CancellationToken) -> any
         loops.spawn(sweep::run(ctx.db.clone(), storage, stop.clone()));
     }
     for queue in &config.queues {
+        let places = room(*queue, &config, &ctx);
         let taker = Taker {
             queue: *queue,
             worker: config.name.clone(),
-            room: Arc::new(Semaphore::new(room(*queue, &config, &ctx))),
+            places,
+            room: Arc::new(Semaphore::new(places)),
             ctx: ctx.clone(),
             held: held.clone(),
             attempts: attempts.clone(),
             successes: successes.clone(),
+            pace: Arc::default(),
         };
         let stop = stop.clone();
         loops.spawn(async move { stop.run_until_cancelled(taker.take()).await });
@@ -139,11 +143,13 @@ struct Search {
 struct Taker {
     queue: Queue,
     worker: String,
+    places: usize,
     room: Arc<Semaphore>,
     ctx: Ctx,
     held: Held,
     attempts: TaskTracker,
     successes: Successes,
+    pace: Arc<Pace>,
 }
 
 impl Taker {
@@ -151,7 +157,7 @@ impl Taker {
         let mut search = Search::default();
         // Room comes first: an id that is taken from the bell is started at once, the others stay
         // where every worker of this process can take them.
-        while let Some(room) = self.room().await {
+        while let Some(room) = self.room(search.more).await {
             // With more to do than room, it matters who goes first; the bell does not know.
             let rung = if search.more {
                 None
@@ -168,14 +174,16 @@ impl Taker {
         }
     }
 
-    /// Room for as many tasks as one statement may start, if there is, and for one at least.
-    async fn room(&self) -> Option<OwnedSemaphorePermit> {
+    /// Room for as many tasks as one statement may start, if there is, and for one at least; for
+    /// fewer while others wait.
+    async fn room(&self, others_wait: bool) -> Option<OwnedSemaphorePermit> {
         // The semaphore is never closed.
         let mut room = self.room.clone().acquire_owned().await.ok()?;
-        let more = self
-            .room
-            .available_permits()
-            .min(self.queue.batch_max() - 1);
+        let mut most = self.queue.batch_max();
+        if others_wait {
+            most = most.min(self.pace.most(self.places));
+        }
+        let more = self.room.available_permits().min(most - 1);
         if let Ok(more) = u32::try_from(more)
             && let Ok(more) = self.room.clone().try_acquire_many_owned(more)
         {
@@ -222,9 +230,9 @@ impl Taker {
     fn work(&self, task: Task, room: Option<OwnedSemaphorePermit>) {
         let run = Arc::new(Run::new(task, self.ctx.clone()));
         let held = self.held.insert(run.clone());
-        let successes = self.successes.clone();
+        let (successes, pace) = (self.successes.clone(), self.pace.clone());
         self.attempts.spawn(async move {
-            attempt(&run, &successes).await;
+            pace.note(attempt(&run, &successes).await);
             drop((held, room));
         });
     }
