@@ -77,6 +77,8 @@ async fn round(args: &Args, address: &Address) -> Result<(f64, f64)> {
 async fn make_history(db: &Db, rows: i64) -> Result<()> {
     ensure!(!db.is_sqlite(), "history is made in PostgreSQL");
     let mut tx = db.begin().await?;
+    // More rows at once than a server ever writes.
+    sql!(tx, execute, "set local statement_timeout = 0")?;
     sql!(
         tx,
         execute,
@@ -122,7 +124,9 @@ async fn make_history(db: &Db, rows: i64) -> Result<()> {
     )?;
     tx.commit().await?;
     // As the server itself does in the background, a minute later.
-    sql!(db.conn().await?, execute, "analyze")?;
-    sql!(db.conn().await?, execute, "checkpoint")?;
+    let mut conn = db.conn().await?;
+    sql!(conn, execute, "set statement_timeout = 0")?;
+    sql!(conn, execute, "analyze")?;
+    sql!(conn, execute, "checkpoint")?;
     Ok(())
 }
