@@ -39,6 +39,7 @@ pub mod preferences;
 pub mod registrations;
 pub mod roles;
 mod script;
+pub mod second_factors;
 pub mod sessions;
 pub mod signing_keys;
 pub mod sizes;
@@ -48,6 +49,7 @@ pub mod templates;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod tokens;
+pub mod totp;
 pub mod uploads;
 pub mod users;
 pub mod word;

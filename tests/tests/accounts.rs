@@ -4,12 +4,16 @@
 use std::time::Instant;
 
 use api::SigningKeys;
+use chrono::{DateTime, Utc};
 use e2e::{
     app::{Answer, Http, PATIENCE, send},
     fleet::Fleet,
     smtp::{Sink, token},
 };
-use models::testing::{TestDb, TestResult};
+use models::{
+    testing::{TestDb, TestResult},
+    totp::Secret,
+};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -107,6 +111,7 @@ async fn somebody_registers_writes_a_course_and_leaves_no_trace_in_the_logs() ->
 
     registers(&mut reader, &sink).await?;
     uses_a_key(&reader).await?;
+    signs_in_with_a_code(&mut reader, database.db.now()).await?;
     writes_a_course(&reader).await?;
 
     let refresh = json!({"refresh_token": reader.refresh});
@@ -149,6 +154,24 @@ async fn uses_a_key(reader: &Reader) -> TestResult {
     let me = send(request.bearer_auth(made.text("key")?)).await?;
     assert_eq!(me.text("address")?, ADDRESS);
     Ok(())
+}
+
+/// Turns a second factor on, and signs in with a recovery code.
+async fn signs_in_with_a_code(reader: &mut Reader, now: DateTime<Utc>) -> TestResult {
+    let path = "/v1/users/me/second-factor";
+    let proof = json!({"password": PASSWORD});
+    let begun = reader.ask(Method::POST, path, Some(&proof)).await?;
+    assert_eq!(begun.status, StatusCode::CREATED, "{begun:?}");
+    let secret = Secret::decode(&begun.text("secret")?)?;
+    let code = json!({"code": secret.code(now)});
+    let path = format!("{path}/confirm");
+    let drawn = reader.ask(Method::POST, &path, Some(&code)).await?;
+    let login = json!({"address": ADDRESS, "password": PASSWORD});
+    let refused = reader.http.post("/v1/login", &login).await?;
+    assert_eq!(refused.body["code"], "second_factor_required", "{drawn:?}");
+    let code = &drawn.body["recovery_codes"][0];
+    let login = json!({"address": ADDRESS, "password": PASSWORD, "code": code});
+    reader.take("/v1/login", &login).await
 }
 
 /// Asks for a course, watches it end, and reads it; nobody else can.
