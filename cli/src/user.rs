@@ -1,7 +1,7 @@
 //! `lyo user`: accounts, from the machine that has the database.
 
 use anyhow::{Context, ensure};
-use api::IdentityArgs;
+use api::{IdentityArgs, PasswordArgs};
 use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use models::{
@@ -63,6 +63,9 @@ pub(crate) struct CreateArgs {
     /// Its password [default: one is drawn and printed]
     #[arg(long, env = "LYO_USER_PASSWORD", hide_env_values = true)]
     password: Option<Secret>,
+
+    #[command(flatten)]
+    passwords: PasswordArgs,
 
     #[command(flatten)]
     place: Place,
@@ -131,6 +134,9 @@ async fn create(args: &CreateArgs) -> anyhow::Result<()> {
         (None, drawn) => drawn.as_deref().unwrap_or_default(),
     };
     passwords::check(password, &[&name, address.as_str()])?;
+    if let Some(breached) = &args.passwords.breached_passwords {
+        breached.check(password)?;
+    }
     let hash = passwords::hash(password)?;
     let db = args.place.open().await?;
     let (mut tx, now) = (db.begin().await?, db.now());

@@ -12,6 +12,7 @@ pub mod address_changes;
 pub mod api_keys;
 pub mod audit;
 pub mod blobs;
+pub mod breached;
 pub mod brief;
 mod clock;
 pub mod contacts;

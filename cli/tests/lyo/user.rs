@@ -55,3 +55,19 @@ async fn a_second_factor_that_is_lost_is_turned_off_from_here() -> anyhow::Resul
     assert!(!second_factors::remove(&mut tx, user).await?);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_passwords_that_is_not_there_is_an_error_at_the_start() -> anyhow::Result<()> {
+    let data = TempDir::new()?;
+
+    let output = lyo(data.path())
+        .args(["dev", "--port", "0"])
+        .env("LYO_BREACHED_PASSWORDS", "/nowhere/list.txt")
+        .output()
+        .await?;
+
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("Downloader"), "what to do: {message}");
+    Ok(())
+}
