@@ -104,10 +104,18 @@ codes! {
         "The token is too old",
         "The token was good for some minutes, which are over.",
         "Exchange the refresh token with `POST /v1/refresh`.";
-    CREDENTIALS_INVALID: "credentials_invalid", 401, Scope::Operations(&["login", "change_password", "change_address", "delete_me"]),
+    CREDENTIALS_INVALID: "credentials_invalid", 401, Scope::Operations(&["login", "change_password", "change_address", "delete_me", "begin_second_factor", "confirm_second_factor", "delete_second_factor", "renew_recovery_codes"]),
         "The address or the password is wrong",
         "There is no account with this address and this password.",
         "Check both, or choose a new password with `POST /v1/password/forgot`.";
+    SECOND_FACTOR_REQUIRED: "second_factor_required", 401, Scope::Operations(&["login"]),
+        "Signing in takes a code, too",
+        "The address and the password are right, and the owner of the account wants a code besides.",
+        "Send the same again with `code`: the six digits that the app shows, or a recovery code.";
+    SECOND_FACTOR_INVALID: "second_factor_invalid", 401, Scope::Operations(&["login", "confirm_second_factor", "delete_second_factor", "renew_recovery_codes"]),
+        "The code is not valid",
+        "The code is not one of the account, is of another time, or was taken before.",
+        "Wait for the next code of the app, and look whether its clock is right. Each recovery code is good once.";
     REFRESH_TOKEN_INVALID: "refresh_token_invalid", 401, Scope::Operations(&["refresh"]),
         "The refresh token is not valid",
         "The refresh token is unknown, was used before, or its session has ended. One that was used before ends its session.",
@@ -116,7 +124,7 @@ codes! {
         "The caller may not do this",
         "The account, or the key, does not have the permission that the operation takes.",
         "`detail` names the permission. Operators of a system without accounts send the `LYO_OPERATOR_TOKEN` of its API as a bearer token.";
-    SESSION_REQUIRED: "session_required", 403, Scope::Operations(&["logout", "change_password", "change_address", "delete_me", "create_key", "impersonate_user"]),
+    SESSION_REQUIRED: "session_required", 403, Scope::Operations(&["logout", "change_password", "change_address", "delete_me", "create_key", "impersonate_user", "begin_second_factor", "confirm_second_factor", "delete_second_factor", "renew_recovery_codes"]),
         "Only somebody who has signed in may do this",
         "The request came without a session: from this machine, with an operator token or with a key.",
         "Sign in with `POST /v1/login`.";
@@ -172,6 +180,10 @@ codes! {
         "There are too many keys",
         "One account has 50 keys at most.",
         "Revoke one that is no longer used.";
+    SECOND_FACTOR_ON: "second_factor_on", 409, Scope::Operations(&["begin_second_factor"]),
+        "The account has a second factor",
+        "An account has one app at most.",
+        "To change to another app, turn the second factor off first.";
     NOT_OVER_THEM: "not_over_them", 409, Scope::Operations(&["suspend_user", "restore_user", "grant_role", "impersonate_user"]),
         "Nobody may do this to themselves, or to somebody who may do more",
         "The account is the caller's own, or has a permission that the caller does not have.",

@@ -45,6 +45,14 @@ pub(crate) enum Event {
     TokenReused,
     /// A key for machines was made.
     KeyCreated,
+    /// Signing in takes a code from now on.
+    SecondFactorOn,
+    /// Signing in takes no code any more.
+    SecondFactorOff,
+    /// Somebody signed in with a recovery code.
+    RecoveryCodeUsed,
+    /// There are other recovery codes.
+    RecoveryCodesRenewed,
 }
 
 impl Event {
@@ -60,6 +68,18 @@ impl Event {
             (Self::TokenReused, true) => "Eine Sitzung wurde beendet, weil ihr Token kopiert wurde",
             (Self::KeyCreated, false) => "A key for programs was made for your account",
             (Self::KeyCreated, true) => "Für Ihr Konto wurde ein Schlüssel für Programme erstellt",
+            (Self::SecondFactorOn, false) => "Signing in takes a code besides your password now",
+            (Self::SecondFactorOn, true) => {
+                "Die Anmeldung verlangt jetzt neben dem Passwort einen Code"
+            }
+            (Self::SecondFactorOff, false) => "Signing in takes no code any more",
+            (Self::SecondFactorOff, true) => "Die Anmeldung verlangt keinen Code mehr",
+            (Self::RecoveryCodeUsed, false) => "Somebody signed in with one of your recovery codes",
+            (Self::RecoveryCodeUsed, true) => {
+                "Jemand hat sich mit einem Ihrer Ersatzcodes angemeldet"
+            }
+            (Self::RecoveryCodesRenewed, false) => "Your recovery codes were replaced",
+            (Self::RecoveryCodesRenewed, true) => "Ihre Ersatzcodes wurden ersetzt",
         }
     }
 }

@@ -46,6 +46,7 @@ pub use app::{App, build, build_with};
 pub use network::{Network, NetworkArgs};
 pub use openapi::spec;
 pub use operator::{OperatorArgs, Operators};
+pub use passwords::PasswordArgs;
 pub use routes::webhooks::{KeyError, WebhookArgs, WebhookKey};
 pub use seats::Seats;
 pub use serve::{ApiConfig, check_address, serve};

@@ -140,6 +140,10 @@ pub const LOGINS_PER_ADDRESS: Policy = Policy::new("logins_address", 100, Durati
 /// Tries of the password of who has signed in.
 pub const PROOFS: Policy = Policy::new("proofs", 10, Duration::from_secs(30));
 
+/// Codes of the second factor of one account that are tried by who knows its password: some hundreds a day of a
+/// million. Whoever is guessed at chooses another password.
+pub const SECOND_FACTORS: Policy = Policy::new("second_factors", 10, Duration::from_mins(5));
+
 /// Tries from one place, whoever's password it is.
 pub const LOGINS_PER_PLACE: Policy = Policy::new("logins_place", 50, Duration::from_secs(2));
 

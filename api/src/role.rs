@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     ApiConfig, App, Files, IdentityArgs, Network, NetworkArgs, OperatorArgs, Operators,
-    WebhookArgs, serve, serve::check_address,
+    PasswordArgs, WebhookArgs, serve, serve::check_address,
 };
 
 /// What an API of a fleet needs to know.
@@ -24,6 +24,9 @@ pub struct ApiArgs {
 
     #[command(flatten)]
     identity: IdentityArgs,
+
+    #[command(flatten)]
+    passwords: PasswordArgs,
 
     #[command(flatten)]
     network: NetworkArgs,
@@ -64,6 +67,7 @@ pub async fn run(args: &ApiArgs) -> anyhow::Result<()> {
         process.health.clone(),
     );
     args.identity.apply(&mut app);
+    args.passwords.apply(&mut app);
     app.network = Network::new(args.network.clone());
     app.files = Files::new(args.storage.open(&args.data)?);
     app.operators = args.operator.operators(Operators::Nobody);

@@ -1,6 +1,6 @@
 //! What an embedded system needs to know: data, database, model, worker.
 
-use api::{IdentityArgs, NetworkArgs, OperatorArgs, WebhookArgs};
+use api::{IdentityArgs, NetworkArgs, OperatorArgs, PasswordArgs, WebhookArgs};
 use clap::Args;
 use platform::{
     config::{DataArgs, DatabaseArgs},
@@ -40,6 +40,10 @@ pub struct SystemArgs {
     /// By which tokens callers are known.
     #[command(flatten)]
     pub identity: IdentityArgs,
+
+    /// Which passwords cannot be chosen.
+    #[command(flatten)]
+    pub passwords: PasswordArgs,
 
     /// What the network around it is like.
     #[command(flatten)]

@@ -62,6 +62,7 @@ impl Embedded {
         // Only this machine reaches its own address: without a token, whoever may run the system is
         // its author, and may operate it. Unless its operator wants tokens.
         app.open = address.ip().is_loopback() && args.identity.is_open();
+        args.passwords.apply(&mut app);
         app.network = Network::new(args.network.clone());
         app.operators = args.operator.operators(Operators::Everybody);
         app.sendgrid_key
@@ -86,12 +87,8 @@ impl Embedded {
             grace: GRACE,
         };
         let mut parts = JoinSet::new();
-        parts.spawn(api::serve(
-            app,
-            ApiConfig::default(),
-            listener,
-            stop.clone(),
-        ));
+        let serving = api::serve(app, ApiConfig::default(), listener, stop.clone());
+        parts.spawn(serving);
         parts.spawn(worker::run(worker, ctx, stop.clone()));
         let relay = relay::run(db.clone(), bell, stop.clone());
         parts.spawn(async move {

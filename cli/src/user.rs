@@ -1,7 +1,7 @@
 //! `lyo user`: accounts, from the machine that has the database.
 
-use anyhow::Context;
-use api::IdentityArgs;
+use anyhow::{Context, ensure};
+use api::{IdentityArgs, PasswordArgs};
 use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use models::{
@@ -9,6 +9,7 @@ use models::{
     audit::{self, Action, Deed},
     contacts, credentials, passwords,
     roles::Role,
+    second_factors,
     sessions::{self, Origin},
     users::{self, NewUser},
 };
@@ -26,6 +27,8 @@ pub(crate) enum UserCommand {
     Create(CreateArgs),
     /// Give an account a role.
     Grant(GrantArgs),
+    /// Turn the second factor of an account off, for an owner who has lost app and recovery codes.
+    DisableSecondFactor(DisableArgs),
     /// Print an access token for an account.
     Token(TokenArgs),
 }
@@ -62,6 +65,9 @@ pub(crate) struct CreateArgs {
     password: Option<Secret>,
 
     #[command(flatten)]
+    passwords: PasswordArgs,
+
+    #[command(flatten)]
     place: Place,
 }
 
@@ -73,6 +79,16 @@ pub(crate) struct GrantArgs {
 
     /// What it shall be: guest, learner, author, moderator, operator or admin.
     role: Role,
+
+    #[command(flatten)]
+    place: Place,
+}
+
+/// A second factor to turn off.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DisableArgs {
+    /// The mail address of the account.
+    address: String,
 
     #[command(flatten)]
     place: Place,
@@ -104,6 +120,7 @@ pub(crate) async fn run(command: UserCommand) -> anyhow::Result<()> {
     match command {
         UserCommand::Create(args) => create(&args).await,
         UserCommand::Grant(args) => grant(&args).await,
+        UserCommand::DisableSecondFactor(args) => disable(&args).await,
         UserCommand::Token(args) => token(&args).await,
     }
 }
@@ -117,6 +134,9 @@ async fn create(args: &CreateArgs) -> anyhow::Result<()> {
         (None, drawn) => drawn.as_deref().unwrap_or_default(),
     };
     passwords::check(password, &[&name, address.as_str()])?;
+    if let Some(breached) = &args.passwords.breached_passwords {
+        breached.check(password)?;
+    }
     let hash = passwords::hash(password)?;
     let db = args.place.open().await?;
     let (mut tx, now) = (db.begin().await?, db.now());
@@ -148,6 +168,23 @@ async fn grant(args: &GrantArgs) -> anyhow::Result<()> {
     let user = users::grant(&mut tx, user.id, args.role, now).await?;
     let subject = format!("users/{}/role/{}", user.id, user.role);
     audit::append(&mut tx, &deed(Action::RoleGranted, subject), now).await?;
+    tx.commit().await?;
+    println!("{} {} {}", user.id, user.address.as_str(), user.role);
+    Ok(())
+}
+
+async fn disable(args: &DisableArgs) -> anyhow::Result<()> {
+    let address = Address::parse(&args.address)?;
+    let db = args.place.open().await?;
+    let (mut tx, now) = (db.begin().await?, db.now());
+    let user = users::find_by_address(&mut tx, &address).await?;
+    let user = user.context("there is no account with this address")?;
+    ensure!(
+        second_factors::remove(&mut tx, user.id).await?,
+        "the account has no second factor"
+    );
+    let subject = format!("users/{}", user.id);
+    audit::append(&mut tx, &deed(Action::SecondFactorOff, subject), now).await?;
     tx.commit().await?;
     println!("{} {} {}", user.id, user.address.as_str(), user.role);
     Ok(())

@@ -34,6 +34,14 @@ words! {
         TokenReused = "user.token_reused",
         /// The password became another one.
         PasswordChanged = "user.password_changed",
+        /// Signing in takes a code besides the password from now on.
+        SecondFactorOn = "second_factor.on",
+        /// Signing in takes no code any more.
+        SecondFactorOff = "second_factor.off",
+        /// Somebody proved themselves with a recovery code.
+        RecoveryCodeUsed = "recovery_code.used",
+        /// The account got other recovery codes.
+        RecoveryCodesRenewed = "recovery_codes.renewed",
         /// The account moved to another address.
         AddressChanged = "user.address_changed",
         /// The account was deleted.

@@ -59,7 +59,10 @@ pub fn hash(password: &str) -> Result<String> {
 
 /// Whether a password is the one that was kept. Hashes of argon2id and of bcrypt are understood.
 ///
-/// Without a hash it takes as long and answers no, so that time does not tell who has an account.
+/// Without a hash it takes as long and answers no, so that time does not tell who has an account. An imported hash
+/// of bcrypt takes as long as bcrypt does: until its owner signs in, which replaces it, a wrong password tells by
+/// its time that there is such an account. Nothing here can cost the same for every cost that was chosen elsewhere;
+/// whoever imports accounts and minds has their owners choose new passwords instead.
 pub fn verify(password: &str, kept: Option<&str>) -> bool {
     let Some(kept) = kept else {
         drop(hash(password));

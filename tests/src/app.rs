@@ -14,12 +14,16 @@ use clap::Parser;
 use lyo::{config::SystemArgs, embedded::Embedded};
 use media::{Limits, Pool};
 use models::testing::TestDb;
-use reqwest::{Method, StatusCode, header::HeaderMap};
+use reqwest::{
+    Method, StatusCode,
+    header::{AUTHORIZATION, HeaderMap},
+};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use crate::{
+    canaries::{self, Logs},
     fleet::{Fleet, program},
     sse::Events,
     ws::Socket,
@@ -53,7 +57,7 @@ pub struct TestApp {
 
 enum System {
     /// The system of `lyo dev`: API, relay and worker in this process.
-    Embedded(Option<Embedded>, Box<SystemArgs>),
+    Embedded(Option<Embedded>, Box<SystemArgs>, Logs),
     /// Child processes over PostgreSQL and Redis.
     Fleet(Box<Fleet>),
 }
@@ -117,8 +121,9 @@ impl TestApp {
             let fleet = Fleet::start(&stage.database.url, data.path()).await?;
             System::Fleet(Box::new(fleet))
         } else {
+            let logs = Logs::start(None);
             let args = args(data.path(), &stage.database.url)?;
-            System::Embedded(Some(embedded(&args).await?), Box::new(args))
+            System::Embedded(Some(embedded(&args).await?), Box::new(args), logs)
         };
         Ok(Self {
             http: Http::new(&system.bases()?)?,
@@ -130,7 +135,7 @@ impl TestApp {
     /// Stops what works as Ctrl-C does, and starts it anew.
     pub async fn drain_and_restart(&mut self) -> anyhow::Result<()> {
         match &mut self.system {
-            System::Embedded(system, args) => {
+            System::Embedded(system, args, _) => {
                 system.take().context("it runs")?.drain().await?;
                 *system = Some(embedded(args).await?);
             }
@@ -151,8 +156,9 @@ impl TestApp {
         }
     }
 
-    /// Ends the story: nothing may be queued or running any more.
-    pub async fn close(self) -> anyhow::Result<()> {
+    /// Ends the story: nothing may be queued or running any more, and no log may hold a secret. Answers how
+    /// many lines were logged.
+    pub async fn close(self) -> anyhow::Result<usize> {
         for state in ["queued", "running", "waiting"] {
             let page = self.http.get(&format!("/v1/tasks?state={state}")).await?;
             ensure!(
@@ -162,7 +168,10 @@ impl TestApp {
             );
         }
         match self.system {
-            System::Embedded(system, _) => system.context("it runs")?.drain().await,
+            System::Embedded(system, _, logs) => {
+                system.context("it runs")?.drain().await?;
+                logs.search()
+            }
             System::Fleet(fleet) => fleet.stop().await,
         }
     }
@@ -171,7 +180,7 @@ impl TestApp {
 impl System {
     fn bases(&self) -> anyhow::Result<Vec<String>> {
         Ok(match self {
-            Self::Embedded(system, _) => {
+            Self::Embedded(system, ..) => {
                 let address = system.as_ref().context("it runs")?.address;
                 vec![format!("http://{address}")]
             }
@@ -306,12 +315,23 @@ impl Http {
     }
 }
 
-/// Sends a request and reads the answer, whatever the status.
+/// Sends a request and reads the answer, whatever the status. What is secret in them must not be logged.
 pub async fn send(request: reqwest::RequestBuilder) -> anyhow::Result<Answer> {
-    let answer = request.send().await?;
+    let (client, request) = request.build_split();
+    let request = request?;
+    let token = request.headers().get(AUTHORIZATION);
+    if let Some((_, token)) = token.and_then(|token| token.to_str().ok()?.split_once(' ')) {
+        canaries::plant(token);
+    }
+    let sent = request.body().and_then(reqwest::Body::as_bytes);
+    if let Some(body) = sent.and_then(|body| serde_json::from_slice::<Value>(body).ok()) {
+        canaries::plant_all(&body);
+    }
+    let answer = client.execute(request).await?;
     let (status, headers) = (answer.status(), answer.headers().clone());
     let text = answer.text().await?;
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    canaries::plant_all(&body);
     Ok(Answer {
         status,
         headers,

@@ -16,13 +16,17 @@ use tokio::{
 };
 use uuid::Uuid;
 
-/// Where the logs of a fleet with settings of its own are, in its data folder.
+use crate::canaries::{self, Logs};
+
+/// Where the logs of a fleet are, in its data folder.
 const LOGS: &str = "logs";
 /// How long a process may take to start or to end.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Each role as its own program and as a command of the large one.
 const APIS: [&[&str]; 2] = [&["lyo", "api"], &["lyo-api"]];
 const WORKERS: [&[&str]; 3] = [&["lyo", "worker"], &["lyo-worker"], &["lyo-worker"]];
+/// How the names of settings end whose values are secret.
+const SECRETS: [&str; 3] = ["KEYS", "PASSWORD", "TOKEN"];
 /// What a shell may have set and a story must not see.
 const FOREIGN: [&str; 12] = [
     "HOST",
@@ -49,6 +53,8 @@ pub struct Fleet {
     database: String,
     data: PathBuf,
     settings: Vec<(String, String)>,
+    /// The last to go: what was logged until then is searched.
+    logs: Logs,
 }
 
 /// One process. Dropping it kills it.
@@ -66,13 +72,19 @@ impl Fleet {
         Self::start_with(database, data, &[]).await
     }
 
-    /// Starts every process with these settings too. What they log is in `logs` of the data folder.
+    /// Starts every process with these settings too.
     pub async fn start_with(
         database: &str,
         data: &Path,
         settings: &[(&str, String)],
     ) -> anyhow::Result<Self> {
-        fs::create_dir_all(data.join(LOGS))?;
+        let logs = data.join(LOGS);
+        fs::create_dir_all(&logs)?;
+        for (name, value) in settings {
+            if SECRETS.iter().any(|end| name.ends_with(end)) {
+                canaries::plant(value);
+            }
+        }
         let redis = TestRedis::start()
             .await
             .map_err(anyhow::Error::from_boxed)?;
@@ -86,6 +98,7 @@ impl Fleet {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), value.clone()))
                 .collect(),
+            logs: Logs::start(Some(&logs)),
         };
         for words in APIS {
             let api = fleet.node(words).await?;
@@ -117,17 +130,18 @@ impl Fleet {
         Ok(())
     }
 
-    /// Stops everything.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
+    /// Stops everything, and looks for secrets in what was logged. Answers how many lines that is.
+    pub async fn stop(mut self) -> anyhow::Result<usize> {
         self.stop_workers().await?;
         for api in self.apis.drain(..) {
             api.stop().await?;
         }
-        Ok(())
+        self.logs.search()
     }
 
     async fn node(&self, words: &[&str]) -> anyhow::Result<Node> {
         let mut command = command(words[0])?;
+        let log = format!("{}.log", Uuid::now_v7().simple());
         command
             .args(&words[1..])
             .env("DATABASE_URL", &self.database)
@@ -137,14 +151,12 @@ impl Fleet {
             // Many processes compute on few cores, and a drain should not take long.
             .env("LYO_THREADS", "1")
             .env("LYO_GRACE", "1")
-            .env("LYO_LOG", "warn")
+            .env("LYO_LOG", canaries::LEVEL)
+            .env("LYO_LOG_FORMAT", "json")
             .env("PORT", "0")
             .envs(self.settings.iter().cloned())
-            .stdout(Stdio::piped());
-        if !self.settings.is_empty() {
-            let file = format!("{}.log", Uuid::now_v7().simple());
-            command.stderr(File::create(self.data.join(LOGS).join(file))?);
-        }
+            .stdout(Stdio::piped())
+            .stderr(File::create(self.data.join(LOGS).join(log))?);
         let mut child = command.spawn()?;
         let output = child.stdout.take().context("the output is piped")?;
         let mut output = BufReader::new(output).lines();

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod architecture;
+pub mod canaries;
 pub mod fleet;
 pub mod smtp;
 pub mod sse;

@@ -13,7 +13,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::app::PATIENCE;
+use crate::{app::PATIENCE, canaries};
 
 /// The server. Dropping it ends it.
 pub struct Sink {
@@ -73,13 +73,15 @@ impl Sink {
     }
 }
 
-/// What follows `before` in a mail, as far as it can be part of a token.
+/// What follows `before` in a mail, as far as it can be part of a token; it must not be logged.
 pub fn token(mail: &str, before: &str) -> anyhow::Result<String> {
     let (_, rest) = mail
         .split_once(before)
         .with_context(|| format!("no {before}"))?;
     let of_token = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    Ok(rest.chars().take_while(of_token).collect())
+    let token: String = rest.chars().take_while(of_token).collect();
+    canaries::plant(&token);
+    Ok(token)
 }
 
 /// One conversation. Whoever breaks it off sends nothing more.

@@ -1,9 +1,10 @@
 //! The life of an account over HTTP.
 
+use api::PasswordArgs;
 use models::{
     Address, Db, credentials, on_both, roles::Role, testing::TestResult, tokens::Purpose, users,
 };
-use poem::http::Method;
+use poem::{Route, http::Method};
 use serde_json::{Value, json};
 
 use crate::{
@@ -273,5 +274,31 @@ async fn this_machine_needs_no_token_and_a_wrong_one_is_not_none() -> TestResult
         )
         .await?;
     assert_eq!(refused.problem(), (403, "permission_missing".to_owned()));
+    test.close().await
+}
+
+#[tokio::test]
+async fn a_password_that_was_stolen_elsewhere_cannot_be_chosen() -> TestResult {
+    let test = models::testing::TestDb::sqlite().await?;
+    let mut app = closed(&test.db).app;
+    let list = tempfile::NamedTempFile::new()?;
+    // The SHA-1 of `PASSWORD`.
+    std::fs::write(&list, "D32E04893E14F2610640744AE2422A778276076D:12\n")?;
+    let path = list.path().to_str().ok_or("a UTF-8 name")?;
+    let breached_passwords = Some(path.parse()?);
+    PasswordArgs { breached_passwords }.apply(&mut app);
+    let api = Api::with(app, Route::new());
+
+    let refused = api.post("/v1/register", &registration(PASSWORD)).await?;
+    let taken = api.post("/v1/register", &registration(NEXT)).await?;
+
+    assert_eq!(refused.problem(), (422, "validation_failed".to_owned()));
+    assert_eq!(refused.word("/errors/0/pointer"), "/password");
+    assert!(
+        refused.word("/detail").contains("theft"),
+        "{}",
+        refused.text
+    );
+    assert_eq!(taken.status, 202, "{}", taken.text);
     test.close().await
 }

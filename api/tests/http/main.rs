@@ -24,6 +24,7 @@ mod provoke_files;
 #[path = "../../../platform/tests/storage/s3.rs"]
 mod s3;
 mod schedules;
+mod second_factors;
 mod secured;
 mod signer;
 mod sockets;

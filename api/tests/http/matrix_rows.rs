@@ -175,6 +175,17 @@ fn rows_of_accounts() -> Vec<(&'static str, Row)> {
             with(401, json!({"address": "b@example.com", "password": "x"})),
         ),
         ("delete_me", with(401, json!({"password": "x"}))),
+        ("get_second_factor", row(200)),
+        ("begin_second_factor", with(401, json!({"password": "x"}))),
+        ("confirm_second_factor", with(401, json!({"code": "x"}))),
+        (
+            "delete_second_factor",
+            with(401, json!({"password": "x", "code": "x"})),
+        ),
+        (
+            "renew_recovery_codes",
+            with(401, json!({"password": "x", "code": "x"})),
+        ),
         (
             "forgot_password",
             with(202, json!({"address": "{unique}@example.com"})),

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use api::{App, access::LIFETIME};
+use chrono::TimeDelta;
 use jobs::bell::Bell;
 use models::{
     Address, Db, EmailId, OwnerId, credentials, passwords,
     roles::Role,
+    second_factors,
     sessions::{self, Origin},
     sql,
     sql::One,
     testing::TestResult,
     tokens::{self, Purpose},
+    totp::{STEP_SECONDS, Secret},
     users::{self, NewUser},
 };
 use platform::health::Health;
@@ -52,6 +55,20 @@ pub(crate) async fn with_password(db: &Db, user: OwnerId) -> TestResult {
     let mut tx = db.begin().await?;
     credentials::put(&mut tx, user, &hash, db.now()).await?;
     Ok(tx.commit().await?)
+}
+
+/// Turns the second factor of an account on, and answers what its app knows and the recovery codes.
+pub(crate) async fn with_second_factor(
+    db: &Db,
+    user: OwnerId,
+) -> TestResult<(Secret, Vec<String>)> {
+    let (mut tx, now) = (db.begin().await?, db.now());
+    let secret = second_factors::begin(&mut tx, user, now).await?;
+    // By the code before, so that the present one is still good.
+    let code = secret.code(now - TimeDelta::seconds(STEP_SECONDS));
+    let codes = second_factors::confirm(&mut tx, user, &code, now).await?;
+    tx.commit().await?;
+    Ok((secret, codes.ok_or("the code is right")?))
 }
 
 /// A fresh access token of an account, and its value for `Authorization`.
@@ -122,6 +139,12 @@ impl Api {
         ];
         let body = body.map_or_else(Body::empty, |body| Body::from_string(body.to_string()));
         self.send(method, path, &headers, body).await
+    }
+
+    /// Signs in with [`PASSWORD`] and a code.
+    pub(crate) async fn login_with(&self, address: &str, code: &str) -> TestResult<Answer> {
+        let body = json!({"address": address, "password": PASSWORD, "code": code});
+        self.post("/v1/login", &body).await
     }
 
     /// Signs in with [`PASSWORD`].

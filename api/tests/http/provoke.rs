@@ -24,7 +24,7 @@ use serde_json::json;
 
 use crate::{
     harness::{Answer, Api},
-    people::{PASSWORD, closed, link, token, user, with_password},
+    people::{PASSWORD, closed, link, token, user, with_password, with_second_factor},
     provoke_files::provoke_by_files,
 };
 
@@ -63,6 +63,9 @@ const OF_ACCOUNTS: &[&str] = &[
     "session_required",
     "token_expired",
     "credentials_invalid",
+    "second_factor_required",
+    "second_factor_invalid",
+    "second_factor_on",
     "refresh_token_invalid",
     "account_suspended",
     "address_taken",
@@ -164,6 +167,7 @@ async fn provoke_by_account(api: &Api, code: &str, id: (&str, &str)) -> TestResu
             user(db, "bob", Role::Author).await?;
             api.post_with("/v1/verify", &body, &[id]).await
         }
+        _ if code.starts_with("second_factor") => provoke_by_second_factor(&closed, code, id).await,
         "too_many_keys" | "not_over_them" => provoke_by_staff(&closed, code, id).await,
         "rate_limited" => {
             for _ in 0..20 {
@@ -173,6 +177,26 @@ async fn provoke_by_account(api: &Api, code: &str, id: (&str, &str)) -> TestResu
         }
         _ => api.post_with("/v1/login", &login, &[id]).await,
     }
+}
+
+/// The problems of those who prove themselves twice.
+async fn provoke_by_second_factor(api: &Api, code: &str, id: (&str, &str)) -> TestResult<Answer> {
+    let (db, name) = (&api.app.db, code.replace('_', "-"));
+    let user = user(db, &name, Role::Author).await?;
+    with_password(db, user).await?;
+    with_second_factor(db, user).await?;
+    if code == "second_factor_on" {
+        let by = token(api, user).await?;
+        let headers = [id, ("authorization", by.as_str())];
+        let body = json!({"password": PASSWORD});
+        return api
+            .post_with("/v1/users/me/second-factor", &body, &headers)
+            .await;
+    }
+    let sent = (code == "second_factor_invalid").then_some("nonsense");
+    let address = format!("{name}@example.com");
+    let body = json!({"address": address, "password": PASSWORD, "code": sent});
+    api.post_with("/v1/login", &body, &[id]).await
 }
 
 /// The problems of those who look after accounts and keys.

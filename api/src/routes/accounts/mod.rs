@@ -4,6 +4,7 @@ pub(crate) mod keys;
 pub(crate) mod me;
 pub(crate) mod passwords;
 pub(crate) mod registrations;
+pub(crate) mod second_factors;
 pub(crate) mod sessions;
 pub(crate) mod signing_keys;
 pub(crate) mod words;

@@ -5,6 +5,7 @@ use models::{
     OwnerId,
     audit::{self, Action, Deed},
     credentials,
+    second_factors::Proof,
     sessions::{self, End, Refreshed, Session},
     users::{self, User},
 };
@@ -17,7 +18,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::words::{self, Password, Token};
+use super::{
+    second_factors,
+    words::{self, Password, Token},
+};
 use crate::{
     access::LIFETIME,
     app::App,
@@ -42,7 +46,8 @@ impl Sessions {
     /// Signs in with an address and a password.
     ///
     /// The answer holds an access token for the next ten minutes, and a refresh token that is exchanged
-    /// for the next pair. A wrong password and an unknown address are answered alike.
+    /// for the next pair. A wrong password and an unknown address are answered alike. Who has a second factor is
+    /// asked for a code once the password was right: send all three then.
     #[oai(path = "/v1/login", method = "post", operation_id = "login")]
     async fn login(
         &self,
@@ -73,11 +78,16 @@ impl Sessions {
             Some(_) => Some(app.passwords.hash(password).await?),
             None => None,
         };
+        let code = body.value.code.as_ref();
+        if code.is_some() {
+            second_factors::admit_code(&app, &user).await?;
+        }
         let (mut tx, now) = (app.begin().await?, app.db.now());
         // A password that was replaced while it was looked at is not the right one any more.
         if !users::hold_as_read(&mut tx, &user).await? {
             return Err(wrong());
         }
+        let (mut tx, proof) = second_factors::pass(tx, &user, code, &place, &context, now).await?;
         if let (Some(from), Some(to)) = (outdated, better) {
             credentials::upgrade(&mut tx, user.id, &from, &to).await?;
         }
@@ -86,6 +96,9 @@ impl Sessions {
         let deed = deed(user.id, Action::LoggedIn, &place, &context);
         audit::append(&mut tx, &deed, now).await?;
         tx.commit().await?;
+        if proof == Some(Proof::Recovery) {
+            letters::tell(&app, &user, Event::RecoveryCodeUsed, &place, &context).await;
+        }
         Ok(SignedIn::of(&app, &user, &session, refresh, now))
     }
 
@@ -267,6 +280,10 @@ struct Login {
     /// Its password.
     #[schemars(schema_with = "words::known_password")]
     password: Password,
+    /// A code of its app or a recovery code, when it has a second factor.
+    #[serde(default)]
+    #[schemars(schema_with = "words::optional_code")]
+    code: Option<Token>,
 }
 
 /// What a session goes on with.

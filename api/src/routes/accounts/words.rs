@@ -98,3 +98,20 @@ pub(crate) fn secret(_generator: &mut SchemaGenerator) -> Schema {
     let schema = json!({"type": "string", "maxLength": 200});
     schema.try_into().unwrap_or_default()
 }
+
+/// The schema of a code of a second factor.
+pub(crate) fn code(_generator: &mut SchemaGenerator) -> Schema {
+    let schema = json!({
+        "type": "string",
+        "description": "Six digits of the app, or a recovery code.",
+        "maxLength": 40,
+    });
+    schema.try_into().unwrap_or_default()
+}
+
+/// The same where it may be absent.
+pub(crate) fn optional_code(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = code(generator);
+    schema.insert("nullable".to_owned(), true.into());
+    schema
+}
