@@ -92,11 +92,13 @@ fn pictures() -> usize {
 /// A picture like no other: its number decides on its waves and its colours.
 fn drawn(n: usize) -> anyhow::Result<Vec<u8>> {
     let [width, height] = SIDES.map(usize::from);
-    let pixel = |at: usize| {
-        let (x, y) = (at % width, at / width);
-        [x * (n + 1) / 16, y * 3 / 8, n * 7].map(|channel| channel.to_le_bytes()[0])
-    };
-    let pixels: Vec<u8> = (0..width * height).flat_map(pixel).collect();
+    let pixel = |x: usize| [x * (n + 1) / 16, x * 3 / 8, n * 7].map(|it| it.to_le_bytes()[0]);
+    let mut row: Vec<u8> = (0..width).flat_map(pixel).collect();
+    let mut pixels = Vec::with_capacity(row.len() * height);
+    for _ in 0..height {
+        pixels.extend_from_slice(&row);
+        row.rotate_left(3);
+    }
     let mut bytes = Vec::new();
     Encoder::new(&mut bytes, 90).encode(&pixels, SIDES[0], SIDES[1], ColorType::Rgb)?;
     Ok(bytes)
