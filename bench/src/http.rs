@@ -80,13 +80,26 @@ impl Connection {
         headers: &str,
         body: &str,
     ) -> Result<Answer<'_>> {
+        self.send(path, "application/json", headers, body.as_bytes())
+            .await
+    }
+
+    /// Sends a body of any type to a path.
+    pub(crate) async fn send(
+        &mut self,
+        path: &str,
+        content_type: &str,
+        headers: &str,
+        body: &[u8],
+    ) -> Result<Answer<'_>> {
         self.request.clear();
         let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n{headers}\r\n{body}",
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\n\
+             Content-Length: {}\r\n{headers}\r\n",
             body.len()
         );
         self.request.extend_from_slice(head.as_bytes());
+        self.request.extend_from_slice(body);
         self.exchange().await
     }
 

@@ -13,6 +13,7 @@ mod polls;
 mod process;
 mod row;
 mod submits;
+mod thumbnails;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
@@ -36,6 +37,8 @@ enum Command {
     Fair(fair::Args),
     /// Measures what very many clients cost that wait, and those that never finish a request.
     Idle(idle::Args),
+    /// Makes thumbnails of photographs with one worker, and then with two.
+    Thumbnails(thumbnails::Args),
 }
 
 /// A system to measure.
@@ -67,5 +70,6 @@ async fn main() -> Result<()> {
         Command::History(args) => history::run(&args).await,
         Command::Fair(args) => fair::run(&args).await,
         Command::Idle(args) => idle::run(&args).await,
+        Command::Thumbnails(args) => thumbnails::run(&args).await,
     }
 }

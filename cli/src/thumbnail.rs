@@ -13,7 +13,7 @@ use media::{Fit, Format, Limits, Made, Pool, Wanted};
 /// Which images, and what to make of them.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ThumbnailArgs {
-    /// JPEG, PNG, WebP or GIF images.
+    /// JPEG, PNG, WebP or GIF images; BMP and TIFF in a build with `more-formats`.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 

@@ -2,6 +2,11 @@
 
 use std::io::{self, BufRead, Seek};
 
+#[cfg(feature = "more-formats")]
+use image::ImageFormat;
+
+#[cfg(feature = "more-formats")]
+use crate::more;
 use crate::{
     error::{Code, Error, Result},
     gif, jpeg,
@@ -11,7 +16,7 @@ use crate::{
 };
 
 /// The first bytes that say what a file is.
-const MAGIC_BYTES: u64 = 12;
+const MAGIC_BYTES: u64 = 18;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -19,6 +24,8 @@ enum Kind {
     Png,
     Webp,
     Gif,
+    #[cfg(feature = "more-formats")]
+    More(ImageFormat),
 }
 
 /// Decodes to the size that `size` asks for once it has seen the header: width and height as stored,
@@ -56,6 +63,13 @@ pub(crate) fn decode<R: BufRead + Seek>(
             let to = size(&header)?;
             Ok((header, gif.decode(to)?))
         }
+        #[cfg(feature = "more-formats")]
+        Kind::More(format) => {
+            let bytes = read(reader, limits)?;
+            let (header, more) = more::open(&bytes, format, limits)?;
+            let to = size(&header)?;
+            Ok((header, more.decode(to)?))
+        }
     }
 }
 
@@ -69,9 +83,16 @@ fn kind<R: BufRead + Seek>(reader: &mut R) -> Result<Kind> {
         [] => Err(Error::refused(Code::Empty, "it has no bytes")),
         [0xff, 0xd8, 0xff, ..] => Ok(Kind::Jpeg),
         [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, ..] => Ok(Kind::Png),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P'] => Ok(Kind::Webp),
+        [b'R', b'I', b'F', b'F', rest @ ..] if rest.get(4..8) == Some(b"WEBP") => Ok(Kind::Webp),
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Ok(Kind::Gif),
-        _ => Err(Error::unsupported("it is no JPEG, PNG, WebP or GIF")),
+        #[cfg(feature = "more-formats")]
+        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Ok(Kind::More(ImageFormat::Tiff)),
+        // Two letters would be text, too: behind them is how long one of seven headers is.
+        #[cfg(feature = "more-formats")]
+        [b'B', b'M', .., 12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0] => {
+            Ok(Kind::More(ImageFormat::Bmp))
+        }
+        _ => Err(Error::unsupported("it is of no type that is read here")),
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) type Result<T> = std::result::Result<T, Error>;
 pub enum Code {
     /// The file has no bytes.
     Empty,
-    /// It is not a JPEG, PNG, WebP or GIF, or a kind of it that nobody uses.
+    /// It is of no type that is read, or of a kind of it that nobody uses.
     UnsupportedType,
     /// The file is larger than `Limits::bytes_max`.
     TooManyBytes,

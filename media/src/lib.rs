@@ -14,6 +14,8 @@ mod gif;
 mod jpeg;
 pub mod limits;
 mod message;
+#[cfg(feature = "more-formats")]
+mod more;
 mod picture;
 mod placeholder;
 mod png;

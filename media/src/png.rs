@@ -13,6 +13,9 @@ use crate::{
     rows::Rows,
 };
 
+/// Bytes of a palette: 256 colours.
+const PALETTE_BYTES_MAX: usize = 3 * 256;
+
 /// A PNG whose header was read.
 pub(crate) struct Png<R: BufRead + Seek> {
     reader: Reader<R>,
@@ -37,6 +40,13 @@ pub(crate) fn open<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<(Hea
         _ => return Err(Error::unsupported("a PNG of a kind that does not exist")),
     };
     let info = reader.info();
+    // The decoder would count on whole colours, and on no more than there are indices.
+    let palette = info.palette.as_deref().map_or(0, <[u8]>::len);
+    if info.color_type == ColorType::Indexed
+        && (!palette.is_multiple_of(3) || palette > PALETTE_BYTES_MAX)
+    {
+        return Err(Error::corrupt("a palette of no whole colours, or too many"));
+    }
     let exif = info.exif_metadata.as_deref().unwrap_or_default();
     if exif.len() > limits.metadata_bytes_max {
         return Err(Error::refused(

@@ -15,6 +15,10 @@ words! {
         Webp = "image/webp",
         /// A picture.
         Avif = "image/avif",
+        /// A picture; thumbnails are made of it with the feature `more-formats`.
+        Bmp = "image/bmp",
+        /// A picture, often scanned; the same.
+        Tiff = "image/tiff",
         /// A document to print.
         Pdf = "application/pdf",
         /// An archive; also what office programs write.
@@ -43,6 +47,8 @@ impl FileType {
             [b'%', b'P', b'D', b'F', b'-', ..] => Self::Pdf,
             [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Self::Zip,
             [b'I', b'D', b'3', ..] | [0xff, 0xfb | 0xf3 | 0xf2, ..] => Self::Mp3,
+            [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Self::Tiff,
+            [b'B', b'M', ..] if is_bmp(head) => Self::Bmp,
             _ if at(4, b"ftypavif") || at(4, b"ftypavis") => Self::Avif,
             _ if at(4, b"ftyp") => Self::Mp4,
             _ if is_text(head) => Self::Text,
@@ -52,13 +58,25 @@ impl FileType {
 
     /// Whether thumbnails are made of it.
     pub fn is_picture(self) -> bool {
-        matches!(self, Self::Jpeg | Self::Png | Self::Gif | Self::Webp)
+        let more = cfg!(feature = "more-formats") && matches!(self, Self::Bmp | Self::Tiff);
+        more || matches!(self, Self::Jpeg | Self::Png | Self::Gif | Self::Webp)
     }
 
     /// Whether a browser may show it in its place. Anything else is only ever saved.
     pub fn is_shown(self) -> bool {
-        self.is_picture() || matches!(self, Self::Avif | Self::Mp4 | Self::Mp3)
+        matches!(
+            self,
+            Self::Jpeg | Self::Png | Self::Gif | Self::Webp | Self::Avif | Self::Mp4 | Self::Mp3
+        )
     }
+}
+
+/// Whether behind the two letters of a BMP, which could be text, is how long one of its headers is.
+fn is_bmp(head: &[u8]) -> bool {
+    matches!(
+        head.get(14..18),
+        Some([12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0])
+    )
 }
 
 /// Whether these bytes are text: UTF-8, apart from a character that is cut at the end, without
@@ -82,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_first_bytes_decide() {
-        let cases: [(&[u8], FileType); 14] = [
+        let cases: [(&[u8], FileType); 18] = [
             (b"\xff\xd8\xff\xe0", FileType::Jpeg),
             (b"\x89PNG\r\n\x1a\n....", FileType::Png),
             (b"GIF89a", FileType::Gif),
@@ -90,6 +108,10 @@ mod tests {
             (b"RIFF\0\0\0\0WAVE", FileType::Binary),
             (b"\0\0\0\x1cftypavif", FileType::Avif),
             (b"\0\0\0\x1cftypisom", FileType::Mp4),
+            (b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0", FileType::Bmp),
+            (b"BMW and others build cars", FileType::Text),
+            (b"II*\0\x08\0\0\0", FileType::Tiff),
+            (b"MM\0*\0\0\0\x08", FileType::Tiff),
             (b"%PDF-1.7", FileType::Pdf),
             (b"PK\x03\x04", FileType::Zip),
             (b"<svg onload=alert(1)>", FileType::Text),

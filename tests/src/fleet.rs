@@ -206,7 +206,7 @@ pub fn command(name: &str) -> anyhow::Result<Command> {
 }
 
 /// A program of this build: cargo puts it beside the folder of the tests.
-pub(crate) fn program(name: &str) -> anyhow::Result<PathBuf> {
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
     let folder = test
         .ancestors()

@@ -1,5 +1,7 @@
 """Draws the three inputs: a 12 MP JPEG, a 12 MP PNG and a 4 MP WebP, always the same ones.
 
+With a number behind the folder, as many 12 MP JPEGs instead, no two the same.
+
 Two photographs that scikit-learn ships are enlarged twofold, which makes them about as sharp as what
 a camera writes, given the noise of a sensor, and laid beside each other in changing orientations.
 """
@@ -13,6 +15,7 @@ from PIL import Image
 
 SEED = 7
 NOISE = 2.0
+SHIFT = 137
 
 
 def photographs():
@@ -38,8 +41,18 @@ def mosaic(width, height):
     return Image.fromarray(pixels.round().clip(0, 255).astype(numpy.uint8))
 
 
-def main(folder):
+def several(folder, count):
+    pixels = numpy.asarray(mosaic(4000, 3000))
+    for number in range(count):
+        # What leaves on one side comes in on the other.
+        shifted = numpy.roll(pixels, number * SHIFT, axis=1)
+        Image.fromarray(shifted).save(folder / f"{number}.jpg", quality=92)
+
+
+def main(folder, count=None):
     folder.mkdir(parents=True, exist_ok=True)
+    if count is not None:
+        return several(folder, int(count))
     large = mosaic(4000, 3000)
     if not (folder / "photo.jpg").exists():
         large.save(folder / "photo.jpg", quality=92)
@@ -50,4 +63,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    main(pathlib.Path(sys.argv[1]), *sys.argv[2:])

@@ -5,6 +5,9 @@ use std::f32::consts::PI;
 /// The most pixels a side that a block becomes: chroma of a quarter of the columns, not scaled.
 pub(super) const POINTS_MAX: usize = 32;
 
+/// How many bytes behind a row of pixels may be written over.
+pub(super) const SPILL_MAX: usize = 7;
+
 /// Eight frequencies: one row of a block.
 type Row = [f32; 8];
 
@@ -48,7 +51,8 @@ impl Idct {
 
     /// Writes the pixels of `block` at `at` of `plane`, whose rows are `stride` bytes apart.
     ///
-    /// No frequency stands below row `last_row` of the block.
+    /// No frequency stands below row `last_row` of the block. Up to [`SPILL_MAX`] bytes behind each row
+    /// of pixels are written, too, where `plane` has them: blocks are written from left to right.
     pub(super) fn write(
         &self,
         block: &[i16; 64],
@@ -60,50 +64,56 @@ impl Idct {
         if last_row == 0 && block[1..8] == [0; 7] {
             return self.write_flat(block[0], plane, at, stride);
         }
-        let rows = self.frequencies(block, last_row);
-        let used = (last_row + 1).min(self.height);
-        for (y, waves) in self.down.iter().enumerate() {
-            let mut row = [0.0; 8];
-            for (factor, frequencies) in waves.iter().zip(&rows[..used]) {
-                for (sum, frequency) in row.iter_mut().zip(frequencies) {
-                    *sum += factor * frequency;
-                }
-            }
-            let start = at + y * stride;
-            self.write_row(&row, &mut plane[start..start + self.width]);
+        if self.width <= 4 {
+            self.write_lanes::<4>(block, last_row, plane, at, stride);
+        } else {
+            self.write_lanes::<8>(block, last_row, plane, at, stride);
         }
     }
 
-    fn frequencies(&self, block: &[i16; 64], last_row: usize) -> [Row; 8] {
-        let mut rows = [[0.0; 8]; 8];
-        let quantised = block.chunks_exact(8).zip(&self.quantum);
-        for (row, (block, quantum)) in rows.iter_mut().zip(quantised).take(last_row + 1) {
-            for ((value, raw), quantum) in row.iter_mut().zip(block).zip(quantum) {
-                *value = f32::from(*raw) * quantum;
+    /// `LANES` columns of frequencies, and as many pixels, at a time: they are what one instruction or
+    /// two work on.
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "of arrays, whose lengths are known, indices become vectors in every kind of build"
+    )]
+    fn write_lanes<const LANES: usize>(
+        &self,
+        block: &[i16; 64],
+        last_row: usize,
+        plane: &mut [u8],
+        at: usize,
+        stride: usize,
+    ) {
+        let used = (last_row + 1).min(self.height).min(8);
+        let mut frequencies = [[0.0_f32; LANES]; 8];
+        for y in 0..used {
+            for x in 0..LANES {
+                frequencies[y][x] = f32::from(block[y * 8 + x]) * self.quantum[y][x];
             }
         }
-        rows
-    }
-
-    fn write_row(&self, row: &Row, pixels: &mut [u8]) {
-        let used = self.width.min(8);
-        for (eight, pixels) in pixels.chunks_mut(8).enumerate() {
-            let mut sums = [128.5_f32; 8];
-            for (frequency, value) in row.iter().enumerate().take(used) {
-                let waves = &self.across[frequency * self.eights + eight];
-                for (sum, wave) in sums.iter_mut().zip(waves) {
-                    *sum += value * wave;
+        for y in 0..self.height {
+            let mut row = [0.0_f32; LANES];
+            for frequency in 0..used {
+                let wave = self.down[y][frequency];
+                for x in 0..LANES {
+                    row[x] += wave * frequencies[frequency][x];
                 }
             }
-            let bytes = sums.map(to_byte);
-            // A copy of a known length is one instruction; others are short.
-            if let Ok(eight) = <&mut [u8; 8]>::try_from(&mut *pixels) {
-                *eight = bytes;
-            } else {
-                pixels
-                    .iter_mut()
-                    .zip(bytes)
-                    .for_each(|(pixel, byte)| *pixel = byte);
+            for eight in 0..self.eights {
+                let mut sums = [128.5_f32; LANES];
+                for frequency in 0..self.width.min(LANES) {
+                    let waves = &self.across[frequency * self.eights + eight];
+                    for x in 0..LANES {
+                        sums[x] += row[frequency] * waves[x];
+                    }
+                }
+                let mut pixels = [0; LANES];
+                for x in 0..LANES {
+                    pixels[x] = to_byte(sums[x]);
+                }
+                let width = self.width - 8 * eight;
+                put(plane, at + y * stride + 8 * eight, width, pixels);
             }
         }
     }
@@ -111,8 +121,23 @@ impl Idct {
     fn write_flat(&self, mean: i16, plane: &mut [u8], at: usize, stride: usize) {
         let byte = to_byte(f32::from(mean) * self.quantum[0][0] / 8.0 + 128.5);
         for y in 0..self.height {
-            plane[at + y * stride..at + y * stride + self.width].fill(byte);
+            for eight in 0..self.eights {
+                let width = self.width - 8 * eight;
+                put(plane, at + y * stride + 8 * eight, width, [byte; 8]);
+            }
         }
+    }
+}
+
+/// Writes all of `pixels` where they fit, and otherwise the `width` that count: a copy whose length is
+/// known is one instruction.
+#[inline]
+fn put<const LANES: usize>(plane: &mut [u8], at: usize, width: usize, pixels: [u8; LANES]) {
+    if let Some(place) = plane.get_mut(at..at + LANES) {
+        place.copy_from_slice(&pixels);
+    } else {
+        let width = width.min(LANES);
+        plane[at..at + width].copy_from_slice(&pixels[..width]);
     }
 }
 
@@ -200,6 +225,28 @@ mod tests {
             Idct::new(width, height, &[2; 64]).write(&block, 7, &mut plane, 0, width);
 
             assert_eq!(plane, vec![138; width * height]);
+        }
+    }
+
+    #[test]
+    fn blocks_from_left_to_right_leave_each_other_alone() {
+        let (block, quantum) = block();
+        for width in [1, 3, 5, 12] {
+            let idct = Idct::new(width, 2, &quantum);
+            let mut alone = vec![0; 2 * width];
+            idct.write(&block, 7, &mut alone, 0, width);
+            let stride = 3 * width + SPILL_MAX;
+            let mut plane = vec![0; 2 * stride];
+
+            for x in 0..3 {
+                idct.write(&block, 7, &mut plane, x * width, stride);
+            }
+
+            for (row, alone) in plane.chunks_exact(stride).zip(alone.chunks_exact(width)) {
+                for pixels in row[..3 * width].chunks_exact(width) {
+                    assert_eq!(pixels, alone);
+                }
+            }
         }
     }
 

@@ -13,7 +13,7 @@ mod idct;
 mod scans;
 
 use header::{Frame, Markers, Scan, Space};
-use idct::Idct;
+use idct::{Idct, SPILL_MAX};
 use scans::{Coefficients, Sequential};
 
 use crate::{
@@ -117,8 +117,9 @@ struct Strip {
 
 impl Strip {
     fn new(frame: &Frame, markers: &Markers<'_>, eighths: usize, space: Space) -> Result<Self> {
+        // What is written behind the last block of a row must not be the first of the next.
         let (stride, height) = (
-            frame.units_across() * frame.across * eighths,
+            frame.units_across() * frame.across * eighths + SPILL_MAX,
             frame.down * eighths,
         );
         let mut strip = Self {

@@ -5,6 +5,8 @@ use std::{fs, path::Path};
 use jpeg_encoder::{ColorType, SamplingFactor};
 use media::{Fit, Format, Made, Wanted};
 
+#[cfg(feature = "more-formats")]
+use super::corpus;
 use super::{
     inside, make,
     pictures::{self, SIDES},
@@ -93,6 +95,12 @@ async fn every_kind_of_image_becomes_the_drawing() {
         ("lossless WebP", pictures::webp(true)),
         ("WebP with alpha", pictures::alpha_webp()),
         ("animated WebP", pictures::animated_webp(3)),
+        #[cfg(feature = "more-formats")]
+        ("BMP", corpus::more::bmp()),
+        #[cfg(feature = "more-formats")]
+        ("TIFF", corpus::more::tiff()),
+        #[cfg(feature = "more-formats")]
+        ("TIFF of 16 bits", corpus::more::deep_tiff()),
     ];
 
     for (kind, bytes) in images {

@@ -1,6 +1,8 @@
 //! Over 300 files that somebody might send to break what decodes images. Always the same ones.
 
 mod jpegs;
+#[cfg(feature = "more-formats")]
+pub(crate) mod more;
 mod pngs;
 mod strangers;
 mod webps_and_gifs;
@@ -53,6 +55,8 @@ pub(crate) fn all() -> Vec<Hostile> {
     files.extend(jpegs::files());
     files.extend(pngs::files());
     files.extend(webps_and_gifs::files());
+    #[cfg(feature = "more-formats")]
+    files.extend(more::files());
     files.extend(polyglots());
     files
 }
@@ -81,6 +85,10 @@ fn valid() -> Vec<(&'static str, Vec<u8>)> {
         ("webp-alpha", pictures::alpha_webp()),
         ("webp-animated", pictures::animated_webp(2)),
         ("gif", pictures::gif(1)),
+        #[cfg(feature = "more-formats")]
+        ("bmp", more::bmp()),
+        #[cfg(feature = "more-formats")]
+        ("tiff", more::tiff()),
     ]
 }
 

@@ -130,6 +130,24 @@ pub(crate) fn files() -> Vec<Hostile> {
             Ending::Any,
         ),
         hostile(
+            "png-palette-of-half-a-colour",
+            png_of(
+                [8, 8],
+                [8, 3, 0, 0, 0],
+                &[png_chunk(*b"PLTE", &[9; 53]), small.clone()],
+            ),
+            corrupt,
+        ),
+        hostile(
+            "png-palette-of-too-many",
+            png_of(
+                [8, 8],
+                [8, 3, 0, 0, 0],
+                &[png_chunk(*b"PLTE", &[9; 3 * 257]), small.clone()],
+            ),
+            corrupt,
+        ),
+        hostile(
             "png-wrong-depth",
             png_of([8, 8], [5, 0, 0, 0, 0], slice::from_ref(&small)),
             corrupt,

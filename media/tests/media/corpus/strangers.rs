@@ -7,7 +7,13 @@ use super::{Ending, Hostile, hostile};
 #[expect(clippy::too_many_lines, reason = "it is a list")]
 pub(crate) fn files() -> Vec<Hostile> {
     let nobody = Ending::Code("unsupported_type");
-    let text: [(&str, &[u8]); 16] = [
+    // Read with the feature, and then not to its end.
+    let more = if cfg!(feature = "more-formats") {
+        Ending::Cut
+    } else {
+        nobody
+    };
+    let text: [(&str, &[u8]); 14] = [
         (
             "svg.png",
             b"<svg xmlns=\"http://www.w3.org/2000/svg\" onload=\"alert(1)\"/>",
@@ -21,11 +27,6 @@ pub(crate) fn files() -> Vec<Hostile> {
         ("script.png", b"#!/bin/sh\nrm -rf /\n"),
         ("postscript.jpg", b"%!PS-Adobe-3.0\n/a 1 def { } loop"),
         ("pdf.png", b"%PDF-1.7\n1 0 obj <</Type/Catalog>>"),
-        (
-            "bitmap.png",
-            b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\xff\xff\xff\x7f",
-        ),
-        ("tiff.jpg", b"II*\0\x08\0\0\0\xff\xff"),
         ("icon.png", b"\0\0\x01\0\x01\0\0\0\0\0\x01\0\x20\0"),
         ("heic.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"),
         ("avif.webp", b"\0\0\0\x1cftypavif\0\0\0\0mif1avif"),
@@ -40,6 +41,10 @@ pub(crate) fn files() -> Vec<Hostile> {
     let mut files: Vec<Hostile> = text
         .map(|(name, bytes)| hostile(name, bytes.to_vec(), nobody))
         .into();
+    let bitmap = b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\xff\xff\xff\x7f";
+    files.push(hostile("bitmap.png", bitmap.to_vec(), more));
+    let tiff = b"II*\0\x08\0\0\0\xff\xff\0\0\0\0\0\0\0\0";
+    files.push(hostile("tiff.jpg", tiff.to_vec(), more));
     // Ten megabytes of nothing in a zip, a gzip and a zlib stream.
     let nothing = compress_to_vec(&vec![0; 10 << 20]);
     files.push(hostile(
