@@ -211,8 +211,14 @@ async fn connect_postgres(url: &str, connections_max: u32) -> Result<PgPool> {
             ("statement_timeout", "30s"),
             ("lock_timeout", "10s"),
             ("idle_in_transaction_session_timeout", "60s"),
-            // What is queued and what runs changes all the time. Plain scans mark the entries of an
-            // index whose rows are gone, so that nobody reads them again; bitmap scans do not.
+            // Statements here name few rows by their keys, so loops over indexes are right however large
+            // a table is. Left alone, PostgreSQL keeps plans that it made while tables were empty, and
+            // reads them whole when they have grown.
+            ("enable_seqscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            // Plain scans also mark the entries of an index whose rows have left it, so that nobody reads
+            // them again; bitmap scans do not.
             ("enable_bitmapscan", "off"),
         ]);
     let pool = PgPoolOptions::new().max_connections(connections_max);
