@@ -1,7 +1,11 @@
 //! HTTP/1.1 over one kept connection: as little of it as a driver needs, so that it takes as little
 //! as possible of the cores that it shares.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    env,
+    net::{Ipv4Addr, SocketAddr},
+    sync::LazyLock,
+};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -12,6 +16,15 @@ use tokio::{
 
 /// An answer has at most so many bytes.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The header of a caller who has signed in, where `BENCH_TOKEN` holds their token.
+static AUTHORIZATION: LazyLock<String> = LazyLock::new(|| {
+    let token = env::var("BENCH_TOKEN");
+    token.map_or_else(
+        |_| String::new(),
+        |token| format!("Authorization: Bearer {token}\r\n"),
+    )
+});
 
 /// Where a server listens.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +81,9 @@ impl Connection {
     /// Asks for a path; `headers` are whole lines.
     pub(crate) async fn get(&mut self, path: &str, headers: &str) -> Result<Answer<'_>> {
         self.request.clear();
-        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+        let authorization = &*AUTHORIZATION;
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{authorization}{headers}\r\n");
         self.request.extend_from_slice(head.as_bytes());
         self.exchange().await
     }
@@ -95,8 +110,9 @@ impl Connection {
         self.request.clear();
         let head = format!(
             "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\n\
-             Content-Length: {}\r\n{headers}\r\n",
-            body.len()
+             Content-Length: {}\r\n{}{headers}\r\n",
+            body.len(),
+            &*AUTHORIZATION,
         );
         self.request.extend_from_slice(head.as_bytes());
         self.request.extend_from_slice(body);
