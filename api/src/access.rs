@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::{app::App, body::Object, routes::accounts::signing_keys::PublicKey};
+use crate::{app::App, body::Object, proven::Proven, routes::accounts::signing_keys::PublicKey};
 
 /// How long an access token is good: short, since refreshing it is cheap.
 pub const LIFETIME: TimeDelta = TimeDelta::minutes(10);
@@ -40,7 +40,10 @@ const AUDIENCE: &str = "lyo-api";
 
 /// The keys by which tokens are known to be ours: the first signs, all are believed.
 #[derive(Clone)]
-pub struct SigningKeys(Arc<[Key]>);
+pub struct SigningKeys {
+    keys: Arc<[Key]>,
+    proven: Proven,
+}
 
 struct Key {
     /// The thumbprint of the public key (RFC 7638).
@@ -131,7 +134,16 @@ pub(crate) struct Claims {
 
 impl fmt::Debug for SigningKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SigningKeys({})", self.0.len())
+        write!(f, "SigningKeys({})", self.keys.len())
+    }
+}
+
+impl FromIterator<Key> for SigningKeys {
+    fn from_iter<I: IntoIterator<Item = Key>>(keys: I) -> Self {
+        Self {
+            keys: keys.into_iter().collect(),
+            proven: Proven::default(),
+        }
     }
 }
 
@@ -144,7 +156,7 @@ impl FromStr for SigningKeys {
             .map(|seed| Key::new(&STANDARD.decode(seed.trim()).ok()?))
             .collect();
         let keys = keys.filter(|keys| keys.len() <= KEYS_MAX);
-        Ok(Self(keys.ok_or(SigningKeysError)?.into()))
+        Ok(keys.ok_or(SigningKeysError)?.into_iter().collect())
     }
 }
 
@@ -152,7 +164,7 @@ impl SigningKeys {
     /// A key that nobody else has, so tokens end with the process.
     pub fn ephemeral() -> Self {
         let pair = Ed25519KeyPair::generate().ok();
-        Self(pair.and_then(Key::of).into_iter().collect())
+        pair.and_then(Key::of).into_iter().collect()
     }
 
     /// One key, drawn at random, in the form that is configured.
@@ -174,7 +186,7 @@ impl SigningKeys {
         now: DateTime<Utc>,
         lifetime: TimeDelta,
     ) -> String {
-        let Some(key) = self.0.first() else {
+        let Some(key) = self.keys.first() else {
             return String::new();
         };
         let iat = now.timestamp();
@@ -201,7 +213,11 @@ impl SigningKeys {
 
     /// What a token says, if it is one of ours and its time is now.
     pub(crate) fn read(&self, token: &str, now: DateTime<Utc>) -> Result<Claims, Refused> {
-        let claims = self.parse(token).ok_or(Refused::Invalid)?;
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(Refused::Invalid);
+        }
+        let claims = self.proven.claims(token, |token| self.parse(token));
+        let claims = claims.ok_or(Refused::Invalid)?;
         let (now, leeway) = (now.timestamp(), LEEWAY.num_seconds());
         let ours = claims.iss == ISSUER && claims.aud == AUDIENCE;
         let lasts = claims.exp.saturating_sub(claims.iat) <= LIFETIME_MAX.num_seconds();
@@ -216,9 +232,6 @@ impl SigningKeys {
     }
 
     fn parse(&self, token: &str) -> Option<Claims> {
-        if token.len() > TOKEN_BYTES_MAX {
-            return None;
-        }
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
         let bytes = URL_SAFE_NO_PAD.decode(header).ok()?;
@@ -226,7 +239,7 @@ impl SigningKeys {
         if header.alg != ALGORITHM || header.typ != TYPE {
             return None;
         }
-        let key = self.0.iter().find(|key| key.id == header.kid)?;
+        let key = self.keys.iter().find(|key| key.id == header.kid)?;
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
         key.public.verify_sig(signed.as_bytes(), &signature).ok()?;
         decode(claims)
@@ -242,7 +255,7 @@ impl SigningKeys {
             kid: key.id.clone(),
             x: URL_SAFE_NO_PAD.encode(key.pair.public_key()),
         };
-        self.0.iter().map(public).collect()
+        self.keys.iter().map(public).collect()
     }
 }
 

@@ -30,6 +30,7 @@ mod page;
 mod passwords;
 mod place;
 mod problem;
+mod proven;
 mod reads;
 mod request;
 pub mod role;
