@@ -126,7 +126,7 @@ async fn make_history(db: &Db, rows: i64) -> Result<()> {
     // As the server itself does in the background, a minute later.
     let mut conn = db.conn().await?;
     sql!(conn, execute, "set statement_timeout = 0")?;
-    sql!(conn, execute, "analyze")?;
+    sql!(conn, execute, "vacuum analyze")?;
     sql!(conn, execute, "checkpoint")?;
     Ok(())
 }
