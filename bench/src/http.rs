@@ -2,9 +2,8 @@
 //! as possible of the cores that it shares.
 
 use std::{
-    env,
     net::{Ipv4Addr, SocketAddr},
-    sync::LazyLock,
+    sync::OnceLock,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -17,14 +16,17 @@ use tokio::{
 /// An answer has at most so many bytes.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// The header of a caller who has signed in, where `BENCH_TOKEN` holds their token.
-static AUTHORIZATION: LazyLock<String> = LazyLock::new(|| {
-    let token = env::var("BENCH_TOKEN");
-    token.map_or_else(
-        |_| String::new(),
-        |token| format!("Authorization: Bearer {token}\r\n"),
-    )
-});
+/// The header of a caller who has signed in.
+static AUTHORIZATION: OnceLock<String> = OnceLock::new();
+
+/// Every request brings this token from now on.
+pub(crate) fn sign_in(token: &str) {
+    AUTHORIZATION.get_or_init(|| format!("Authorization: Bearer {token}\r\n"));
+}
+
+fn authorization() -> &'static str {
+    AUTHORIZATION.get().map_or("", String::as_str)
+}
 
 /// Where a server listens.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +83,7 @@ impl Connection {
     /// Asks for a path; `headers` are whole lines.
     pub(crate) async fn get(&mut self, path: &str, headers: &str) -> Result<Answer<'_>> {
         self.request.clear();
-        let authorization = &*AUTHORIZATION;
+        let authorization = authorization();
         let head =
             format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{authorization}{headers}\r\n");
         self.request.extend_from_slice(head.as_bytes());
@@ -112,7 +114,7 @@ impl Connection {
             "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\n\
              Content-Length: {}\r\n{}{headers}\r\n",
             body.len(),
-            &*AUTHORIZATION,
+            authorization(),
         );
         self.request.extend_from_slice(head.as_bytes());
         self.request.extend_from_slice(body);

@@ -21,6 +21,10 @@ use clap::{Args, Parser, Subcommand};
 /// What is measured.
 #[derive(Debug, Parser)]
 struct Cli {
+    /// The access token of the caller, where one is asked for.
+    #[arg(long, env = "BENCH_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -64,7 +68,11 @@ struct System {
 // One thread: the driver shares the cores with what it measures.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    match Cli::parse().command {
+    let cli = Cli::parse();
+    if let Some(token) = &cli.token {
+        http::sign_in(token);
+    }
+    match cli.command {
         Command::Compare(args) => compare::run(&args).await,
         Command::Due(args) => due::run(&args).await,
         Command::History(args) => history::run(&args).await,
