@@ -9,31 +9,27 @@ use crate::{
     wanted::Format,
 };
 
-/// The quality of JPEG, of 100.
-const JPEG_QUALITY: u8 = 80;
+/// The quality of both formats, of 100.
+const QUALITY: u8 = 80;
 
 /// How libwebp writes a picture.
 struct Effort {
-    /// Of 100.
-    quality: f32,
     /// 0 to 6, where 4 is usual.
     method: u8,
     /// How much the edges of blocks are smoothed, 0 to 100, where 60 is usual.
     filter: u8,
 }
 
-/// Most of the time goes into large pictures. Method 2 takes half as long as 4 for 2 % more bytes, and
-/// leaves more of the edges of blocks: the strongest filter gives back half of what that costs in
+/// Most of the time goes into large pictures. Method 2 takes half as long as 4 for 2 to 3 % more bytes,
+/// and leaves more of the edges of blocks: the strongest filter gives back half of what that costs in
 /// likeness. The example `effort` and `bench/run images` say what others cost.
 const LARGE: Effort = Effort {
-    quality: 79.86,
     method: 2,
     filter: 100,
 };
 
 /// In small ones there is little time to be saved, and 4 % of the bytes to be lost.
 const SMALL: Effort = Effort {
-    quality: 80.0,
     method: 4,
     filter: 60,
 };
@@ -56,7 +52,7 @@ fn webp(picture: &Picture) -> Result<Vec<u8>> {
     let pixels = u64::from(picture.width) * u64::from(picture.height);
     let effort = if pixels < LARGE_PIXELS { SMALL } else { LARGE };
     let config = EncoderConfig::new()
-        .quality(effort.quality)
+        .quality(f32::from(QUALITY))
         .method(effort.method)
         .filter_strength(effort.filter);
     let (bytes, width, height) = (&picture.bytes, picture.width, picture.height);
@@ -78,7 +74,7 @@ fn jpeg(picture: &Picture) -> Result<Vec<u8>> {
     let side = |side: u32| u16::try_from(side).map_err(|error| unwritten(&error));
     let (width, height) = (side(picture.width)?, side(picture.height)?);
     let mut bytes = Vec::new();
-    let mut encoder = Encoder::new(&mut bytes, JPEG_QUALITY);
+    let mut encoder = Encoder::new(&mut bytes, QUALITY);
     encoder.set_optimized_huffman_tables(true);
     let done = encoder.encode(pixels, width, height, ColorType::Rgb);
     done.map_err(|error| unwritten(&error))?;
