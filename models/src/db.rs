@@ -314,6 +314,19 @@ impl Tx {
         }
         Ok(())
     }
+
+    /// Forgets everything written in the transaction, and lets go of its locks before it returns.
+    ///
+    /// A transaction that is dropped does so in the background, a moment later: whoever passes over
+    /// locked rows could still miss some.
+    pub async fn rollback(self) -> Result<()> {
+        match self.0.0 {
+            Inner::PostgresTx(tx) => tx.rollback().await?,
+            Inner::SqliteTx(tx) => tx.rollback().await?,
+            Inner::Postgres(_) | Inner::Sqlite(_) => unreachable!("begin makes transactions only"),
+        }
+        Ok(())
+    }
 }
 
 impl Deref for Tx {

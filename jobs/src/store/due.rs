@@ -85,6 +85,7 @@ pub(super) async fn choose(
     }
     let mut tx = db.begin().await?;
     if !chooses_alone(&mut tx, queue, now).await? {
+        tx.rollback().await?;
         return Ok(None);
     }
     let passed_over = if choice.rung { 0 } else { RUNG_MAX };

@@ -48,11 +48,13 @@ pub async fn start_next(
 
 async fn begin(mut tx: Tx, ids: &[TaskId], worker: &str, now: DateTime<Utc>) -> Result<Vec<Task>> {
     let tasks = claim(&mut tx, ids.iter().copied().collect(), worker, now).await?;
-    if !tasks.is_empty() {
-        attempts::begin(&mut tx, &tasks, now).await?;
-        events::states(&mut tx, &tasks, now).await?;
-        tx.commit().await?;
+    if tasks.is_empty() {
+        tx.rollback().await?;
+        return Ok(tasks);
     }
+    attempts::begin(&mut tx, &tasks, now).await?;
+    events::states(&mut tx, &tasks, now).await?;
+    tx.commit().await?;
     for task in &tasks {
         count::started(task, now);
     }
