@@ -11,12 +11,10 @@ use std::{
     str::FromStr,
 };
 
+use data_encoding::HEXUPPER;
 use sha1::{Digest as _, Sha1};
 
-use crate::{
-    error::{Error, Result},
-    tokens::hexadecimal,
-};
+use crate::error::{Error, Result};
 
 /// Digits of a digest.
 const DIGITS: usize = 40;
@@ -61,7 +59,7 @@ impl Breached {
     }
 
     fn has(&self, password: &str) -> io::Result<bool> {
-        let digest = hexadecimal(&Sha1::digest(password)).to_ascii_uppercase();
+        let digest = HEXUPPER.encode(&Sha1::digest(password));
         let (mut file, mut left) = self.open()?;
         while !left.is_empty() {
             let (found, line) = line_at(&mut file, left.start + (left.end - left.start) / 2)?;

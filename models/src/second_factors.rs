@@ -7,6 +7,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use data_encoding::BASE32_NOPAD;
+use sqlx::types::Json;
 
 use crate::{
     db::{Conn, Tx},
@@ -163,16 +164,17 @@ pub async fn renew_codes(tx: &mut Tx, user: OwnerId, now: DateTime<Utc>) -> Resu
         user
     )?;
     let codes: Vec<String> = (0..CODES).map(|_| draw()).collect();
-    for code in &codes {
-        sql!(
-            tx,
-            execute,
-            "insert into recovery_codes (digest, user_id, created_at) values ($1, $2, $3)",
-            digest(&plain(code)),
-            user,
-            now,
-        )?;
-    }
+    let digests: Vec<String> = codes.iter().map(|code| digest(&plain(code))).collect();
+    sql!(
+        tx, execute,
+        postgres
+        "insert into recovery_codes (digest, user_id, created_at)
+        select digest, $2, $3 from jsonb_array_elements_text($1) digest",
+        sqlite
+        "insert into recovery_codes (digest, user_id, created_at)
+        select value, $2, $3 from json_each($1)",
+        Json(digests), user, now,
+    )?;
     Ok(codes)
 }
 

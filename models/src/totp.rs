@@ -1,11 +1,12 @@
 //! The codes of authenticator apps: TOTP (RFC 6238) as every app understands it, with SHA-1, six digits and a
 //! new code every thirty seconds.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 use data_encoding::BASE32_NOPAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sha1::Sha1;
 
 use crate::error::{Error, Result};
@@ -52,15 +53,7 @@ impl Secret {
 
     /// What an app reads from a QR code. The account is what it calls the entry: a mail address.
     pub fn uri(&self, account: &str) -> String {
-        let mut name = String::new();
-        for byte in account.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                name.push(char::from(byte));
-            } else {
-                // Writing to a string cannot fail.
-                let _ = write!(name, "%{byte:02X}");
-            }
-        }
+        let name = utf8_percent_encode(account, NON_ALPHANUMERIC);
         let secret = self.encode();
         format!(
             "otpauth://totp/Lyo:{name}?secret={secret}&issuer=Lyo&algorithm=SHA1&digits={DIGITS}&period={STEP_SECONDS}"
@@ -162,7 +155,7 @@ mod tests {
         assert_eq!(
             secret.uri("ada+x@example.com"),
             format!(
-                "otpauth://totp/Lyo:ada%2Bx%40example.com?secret={text}&issuer=Lyo&algorithm=SHA1&digits=6&period=30"
+                "otpauth://totp/Lyo:ada%2Bx%40example%2Ecom?secret={text}&issuer=Lyo&algorithm=SHA1&digits=6&period=30"
             )
         );
         Ok(())

@@ -1,7 +1,8 @@
 //! The list of breached passwords, in the forms in which it comes.
 
-use std::{fmt::Write as _, fs};
+use std::fs;
 
+use data_encoding::HEXUPPER;
 use models::{Error, breached::Breached, testing::TestResult};
 use sha1::{Digest as _, Sha1};
 use tempfile::TempDir;
@@ -11,14 +12,7 @@ fn digests(count: usize) -> Vec<(String, String)> {
     let mut digests: Vec<_> = (0..count)
         .map(|n| {
             let password = format!("stolen {n}");
-            let digest = Sha1::digest(&password)
-                .iter()
-                .fold(String::new(), |mut text, byte| {
-                    // Writing to a string cannot fail.
-                    let _ = write!(text, "{byte:02X}");
-                    text
-                });
-            (digest, password)
+            (HEXUPPER.encode(&Sha1::digest(&password)), password)
         })
         .collect();
     digests.sort();
