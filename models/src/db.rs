@@ -220,6 +220,9 @@ async fn connect_postgres(url: &str, connections_max: u32) -> Result<PgPool> {
             // Plain scans also mark the entries of an index whose rows have left it, so that nobody reads
             // them again; bitmap scans do not.
             ("enable_bitmapscan", "off"),
+            // What is off is not forbidden but very dear, so a statement that reads a table of three rows
+            // would look worth a second of compiling.
+            ("jit", "off"),
         ]);
     let pool = PgPoolOptions::new().max_connections(connections_max);
     Ok(pool
