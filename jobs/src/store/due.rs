@@ -111,19 +111,21 @@ async fn lines(conn: &mut Conn, queue: Queue, turn: &mut Turn) -> Result<Vec<(Ow
             select owner_id, kind, cast(1 as bigint) from tasks
             where id = (
                 select id from tasks
-                where state = 'queued' and queue = $1 and (owner_id, kind) > ($2, $3)
+                where state = 'queued' and attempts_spared >= 0 and queue = $1
+                    and (owner_id, kind) > ($2, $3)
                 order by owner_id, kind, priority, run_at, id
                 limit 1)
             union all
             select t.owner_id, t.kind, l.n + 1 from lines l
             join tasks t on t.id = coalesce(
                 (select x.id from tasks x
-                where x.state = 'queued' and x.queue = $1
+                where x.state = 'queued' and x.attempts_spared >= 0 and x.queue = $1
                     and x.owner_id = l.owner_id and x.kind > l.kind
                 order by x.kind, x.priority, x.run_at, x.id
                 limit 1),
                 (select x.id from tasks x
-                where x.state = 'queued' and x.queue = $1 and x.owner_id > l.owner_id
+                where x.state = 'queued' and x.attempts_spared >= 0 and x.queue = $1
+                    and x.owner_id > l.owner_id
                 order by x.owner_id, x.kind, x.priority, x.run_at, x.id
                 limit 1))
             where l.n < $4
@@ -218,8 +220,9 @@ async fn candidates(
         cross join (values (0), (1), (2)) p (priority)
         cross join lateral (
             select * from tasks
-            where state = 'queued' and queue = $1 and owner_id = cast(l ->> 0 as uuid)
-                and kind = l ->> 1 and priority = p.priority and run_at <= $4
+            where state = 'queued' and attempts_spared >= 0 and queue = $1
+                and owner_id = cast(l ->> 0 as uuid) and kind = l ->> 1
+                and priority = p.priority and run_at <= $4
                 and (expires_at is null or expires_at > $4)
             order by run_at, id
             limit $3
@@ -231,8 +234,9 @@ async fn candidates(
         cross join (select 0 as priority union all select 1 union all select 2) p
         join tasks t on t.id in (
             select y.id from tasks y
-            where y.state = 'queued' and y.queue = $1 and y.owner_id = unhex(l.value ->> 0)
-                and y.kind = l.value ->> 1 and y.priority = p.priority and y.run_at <= $4
+            where y.state = 'queued' and y.attempts_spared >= 0 and y.queue = $1
+                and y.owner_id = unhex(l.value ->> 0) and y.kind = l.value ->> 1
+                and y.priority = p.priority and y.run_at <= $4
                 and (y.expires_at is null or y.expires_at > $4)
             order by y.run_at, y.id
             limit $3)",
@@ -269,7 +273,8 @@ pub async fn next_due(conn: &mut Conn, now: DateTime<Utc>) -> Result<Option<Date
     let (next,) = sql!(
         conn, fetch_one One<Option<DateTime<Utc>>>,
         "select min(next) from (
-            select min(run_at) as next from tasks where state = 'queued' and run_at > $1
+            select min(run_at) as next from tasks
+            where state = 'queued' and attempt >= 0 and run_at > $1
             union all
             select min(lease_until) as next from tasks where state = 'running'
             union all

@@ -107,7 +107,7 @@ pub async fn load(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<Load>> {
         "select queue, kind, count(case when run_at <= $1 then 1 end) as due,
             count(case when run_at > $1 then 1 end) as scheduled,
             cast(0 as bigint) as running, min(case when run_at <= $1 then run_at end) as oldest_at
-        from tasks where state = 'queued' group by queue, kind
+        from tasks where state = 'queued' and attempts_spared >= 0 group by queue, kind
         union all
         select queue, kind, cast(0 as bigint), cast(0 as bigint), count(*), null
         from tasks where state = 'running' group by queue, kind",
