@@ -23,9 +23,7 @@ struct Reference {
 }
 
 fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/reference")
-        .join(name)
+    Path::new("tests/reference").join(name)
 }
 
 fn reference(name: &str) -> Result<Reference> {

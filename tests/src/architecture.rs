@@ -1,11 +1,6 @@
 //! The rules of the code's shape, as functions over what cargo and the file system say.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{collections::BTreeSet, env, fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
@@ -79,12 +74,11 @@ const NOT_IN_API: &[&str] = &[
     "image",
 ];
 
-/// The root of the workspace.
+/// The root of the workspace, seen from the folder that tests run in. What the compiler knows of it may be
+/// another clone, with which the target folder is shared.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("tests/ lies in the root")
-        .to_owned()
+    let here = env::current_dir().expect("the folder of the tests exists");
+    here.parent().expect("tests/ lies in the root").to_owned()
 }
 
 /// The edges between our own crates, as `(importer, imported)`, of every kind of dependency.

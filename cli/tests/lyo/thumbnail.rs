@@ -1,9 +1,6 @@
 //! `lyo thumbnail`: images go in, files of the wanted sizes come out, and what is no image is named.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use anyhow::Context;
 use reqwest::Client;
@@ -13,9 +10,7 @@ use tempfile::TempDir;
 use crate::process::{Dev, PATIENCE, lyo, lyo_at};
 
 /// A small image with an orientation, of those that the search for crashes begins with.
-fn image() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../media/fuzz/seeds/turned.jpg")
-}
+const IMAGE: &str = "../media/fuzz/seeds/turned.jpg";
 
 #[tokio::test]
 async fn images_become_files_of_the_wanted_sizes() -> anyhow::Result<()> {
@@ -23,7 +18,7 @@ async fn images_become_files_of_the_wanted_sizes() -> anyhow::Result<()> {
     let mut command = lyo(folder.path());
     command
         .arg("thumbnail")
-        .arg(image())
+        .arg(IMAGE)
         .args(["--size", "16", "--size", "8", "--out"]);
 
     let output = command.arg(folder.path()).output().await?;
@@ -44,9 +39,8 @@ async fn images_become_files_of_the_wanted_sizes() -> anyhow::Result<()> {
 #[tokio::test]
 async fn what_is_no_image_is_refused_with_its_code() -> anyhow::Result<()> {
     let folder = TempDir::new()?;
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     let mut command = lyo(folder.path());
-    command.arg("thumbnail").arg(manifest).arg("--out");
+    command.arg("thumbnail").arg("Cargo.toml").arg("--out");
 
     let output = command.arg(folder.path()).output().await?;
 
@@ -64,8 +58,8 @@ async fn two_images_that_would_overwrite_each_other_are_both_refused() -> anyhow
     let folder = TempDir::new()?;
     let (one, other) = (folder.path().join("a.jpg"), folder.path().join("b/a.jpeg"));
     fs::create_dir(folder.path().join("b"))?;
-    fs::copy(image(), &one)?;
-    fs::copy(image(), &other)?;
+    fs::copy(IMAGE, &one)?;
+    fs::copy(IMAGE, &other)?;
     let out = folder.path().join("out");
     let mut command = lyo(folder.path());
     command.arg("thumbnail").args([&one, &other]).arg("--out");
@@ -85,9 +79,9 @@ async fn two_images_that_would_overwrite_each_other_are_both_refused() -> anyhow
 async fn an_image_in_the_way_of_its_own_folder_leaves_the_others_alone() -> anyhow::Result<()> {
     let folder = TempDir::new()?;
     let plain = folder.path().join("plain");
-    fs::copy(image(), &plain)?;
+    fs::copy(IMAGE, &plain)?;
     let mut command = lyo(folder.path());
-    command.arg("thumbnail").arg(&plain).arg(image());
+    command.arg("thumbnail").arg(&plain).arg(IMAGE);
     command.args(["--size", "8", "--out"]).arg(folder.path());
 
     let output = command.output().await?;
@@ -113,7 +107,7 @@ async fn a_program_whose_file_is_gone_still_decodes() -> anyhow::Result<()> {
     fs::remove_file(&program)?;
 
     let head = b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.jpg\"\r\n\r\n";
-    let form = [&head[..], &fs::read(image())?, b"\r\n--b--\r\n"].concat();
+    let form = [&head[..], &fs::read(IMAGE)?, b"\r\n--b--\r\n"].concat();
     let client = Client::builder().no_proxy().timeout(PATIENCE).build()?;
     let request = client
         .post(format!("{}/v1/files", dev.base))

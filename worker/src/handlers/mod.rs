@@ -87,8 +87,7 @@ mod tests {
     #[test]
     fn handlers_and_kinds_have_the_same_files() -> io::Result<()> {
         let files = |folder: &str| -> io::Result<BTreeSet<String>> {
-            let path = format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"));
-            let entries = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
+            let entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
             Ok(entries
                 .iter()
                 .map(|entry| entry.file_name().to_string_lossy().into_owned())
