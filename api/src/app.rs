@@ -1,6 +1,6 @@
 //! What every handler shares, and the endpoint that is built from it.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use jobs::{Event, State, Task, bell::Bell, store::Glance};
 use models::{Conn, Db, Tx, id::TaskId};
@@ -113,22 +113,23 @@ impl App {
 
     /// A connection to read with.
     pub(crate) async fn conn(&self) -> Result<Conn, Problem> {
-        self.in_time(self.db.conn()).await
+        self.in_time(Box::pin(self.db.conn())).await
     }
 
     /// A transaction to write in.
     pub(crate) async fn begin(&self) -> Result<Tx, Problem> {
-        self.in_time(self.db.begin()).await
+        self.in_time(Box::pin(self.db.begin())).await
     }
 
     /// Stores a submission, together with those that come at the same time.
     pub(crate) async fn submit(&self, item: Item) -> Result<Stored, Problem> {
-        self.in_time(self.submissions.add(item)).await
+        self.in_time(pin!(self.submissions.add(item))).await
     }
 
     /// A task of the caller, if there is one, read together with those that others ask for.
     pub(crate) async fn task(&self, caller: Caller, id: TaskId) -> Result<Option<Task>, Problem> {
-        self.in_time(self.reads.tasks.add((caller.owner, id))).await
+        self.in_time(pin!(self.reads.tasks.add((caller.owner, id))))
+            .await
     }
 
     /// The same at a glance.
@@ -137,7 +138,7 @@ impl App {
         caller: Caller,
         id: TaskId,
     ) -> Result<Option<Glance>, Problem> {
-        self.in_time(self.reads.glances.add((caller.owner, id)))
+        self.in_time(pin!(self.reads.glances.add((caller.owner, id))))
             .await
     }
 
@@ -148,7 +149,7 @@ impl App {
         id: TaskId,
         after: i64,
     ) -> Result<Vec<Event>, Problem> {
-        self.in_time(self.reads.events.add((caller.owner, id, after)))
+        self.in_time(pin!(self.reads.events.add((caller.owner, id, after))))
             .await
     }
 
@@ -157,13 +158,17 @@ impl App {
         if task.state != State::Queued || task.run_at > self.db.now() {
             return Ok(0);
         }
-        let front = self.in_time(self.reads.fronts.add(task.queue)).await?;
+        let front = self
+            .in_time(pin!(self.reads.fronts.add(task.queue)))
+            .await?;
         Ok(front.before(task))
     }
 
+    /// The future stays with who asks: a request's own is moved on its way here, and moving it is a good
+    /// part of what a poll costs.
     async fn in_time<T>(
         &self,
-        asking: impl Future<Output = models::Result<T>>,
+        asking: impl Future<Output = models::Result<T>> + Unpin,
     ) -> Result<T, Problem> {
         let answered = tokio::select! {
             biased;

@@ -44,7 +44,7 @@ impl Outage {
         sleep(DOUBT_AFTER).await;
         loop {
             if let Ok(_looking) = self.looking.try_lock()
-                && db.is_refused().await
+                && Box::pin(db.is_refused()).await
             {
                 return;
             }

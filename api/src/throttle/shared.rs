@@ -100,7 +100,7 @@ impl Shared {
                 None => 1,
             }
         };
-        let answer = timeout(ANSWER_TIMEOUT, self.ask(policy, &key, wanted)).await;
+        let answer = timeout(ANSWER_TIMEOUT, Box::pin(self.ask(policy, &key, wanted))).await;
         let now = Instant::now();
         let mut blocks = self.lock();
         let Ok(Ok((admitted, left, micros))) = answer else {
