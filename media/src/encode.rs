@@ -37,6 +37,9 @@ const SMALL: Effort = Effort {
 /// A picture of fewer pixels is small.
 const LARGE_PIXELS: u64 = 200_000;
 
+/// JFIF's segment behind its marker.
+const JFIF_BYTES: u8 = 16;
+
 /// What shows where a picture is transparent and the format is not.
 const PAPER: u8 = 255;
 
@@ -78,7 +81,17 @@ fn jpeg(picture: &Picture) -> Result<Vec<u8>> {
     encoder.set_optimized_huffman_tables(true);
     let done = encoder.encode(pixels, width, height, ColorType::Rgb);
     done.map_err(|error| unwritten(&error))?;
-    Ok(bytes)
+    Ok(without_density(bytes))
+}
+
+/// A JPEG without JFIF's segment, which says how many dots are an inch: of the smallest pictures it is
+/// more than half a percent.
+fn without_density(mut bytes: Vec<u8>) -> Vec<u8> {
+    let begin = [0xff, 0xd8, 0xff, 0xe0, 0, JFIF_BYTES];
+    if bytes.starts_with(&begin) && bytes.len() > 4 + usize::from(JFIF_BYTES) {
+        bytes.drain(2..4 + usize::from(JFIF_BYTES));
+    }
+    bytes
 }
 
 fn on_paper(bytes: &[u8]) -> Vec<u8> {
@@ -119,6 +132,23 @@ mod tests {
             [255, 255, 255, 0, 9, 255]
         );
         assert_eq!(on_paper(&[0, 100, 200, 128]), [127, 177, 227]);
+    }
+
+    #[test]
+    fn a_jpeg_begins_with_what_its_pixels_need() -> Result<()> {
+        let picture = Picture {
+            width: 8,
+            height: 8,
+            pixels: Pixels::Rgb,
+            bytes: vec![90; 192],
+        };
+
+        let bytes = encode(&picture, Format::Jpeg)?;
+
+        assert_eq!(bytes[..3], [0xff, 0xd8, 0xff]);
+        assert_ne!(bytes[3], 0xe0, "JFIF");
+        assert_eq!(without_density(bytes.clone()), bytes);
+        Ok(())
     }
 
     #[test]

@@ -80,6 +80,11 @@ impl Pool {
         }
     }
 
+    /// How many images are decoded at the same time.
+    pub fn places(&self) -> usize {
+        self.limits.children.max(1)
+    }
+
     /// Writes the variants of the image at `source` into the folder `out`, which exists.
     ///
     /// What stands in `out` after an error is no variant. Dropping the future kills the process.

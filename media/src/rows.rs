@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Bytes of rows that are resized together: each time costs the weights of all columns again.
-const WINDOW_BYTES: usize = 4 << 20;
+const WINDOW_BYTES: usize = 12 << 20;
 
 /// How many times smaller rows become here; more is done with the small picture, for else most of
 /// the large one would have to be there for each row of the small one.

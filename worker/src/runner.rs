@@ -47,7 +47,8 @@ pub struct WorkerConfig {
     /// The queues it serves.
     pub queues: Vec<Queue>,
     /// Tasks of one queue that run at the same time, at least 1; of `default` at least 256, of `email`
-    /// at least 32, and of the one that writes courses at least as many as the model has places.
+    /// at least 32, of `media` up to twice as many as there are cores, and of the one that writes
+    /// courses at least as many as the model has places.
     pub concurrency: usize,
     /// How long running tasks may go on after the worker was asked to stop.
     pub grace: Duration,
@@ -108,7 +109,8 @@ pub async fn run(config: WorkerConfig, ctx: Ctx, stop: CancellationToken) -> any
 fn room(queue: Queue, config: &WorkerConfig, ctx: &Ctx) -> usize {
     let least = match queue {
         Queue::Generation => ctx.model.places().unwrap_or(1),
-        Queue::Media => 1,
+        // While some pictures are decoded, as many others are fetched and stored.
+        Queue::Media => 2 * ctx.pictures.places().min(config.concurrency.max(1)),
         Queue::Email => MAIL_ROOM,
         Queue::Default => QUICK_ROOM,
     };

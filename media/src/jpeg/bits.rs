@@ -3,6 +3,10 @@
 use crate::error::{Error, Result};
 
 /// Reads the entropy-coded bytes of one scan, most significant bit first, and stops at markers.
+///
+/// It is small and copied: a loop that has one of its own has it in registers, for whatever is rare is
+/// done by value.
+#[derive(Clone, Copy)]
 pub(super) struct Bits<'a> {
     bytes: &'a [u8],
     /// The next byte that is not in `held`.
@@ -44,11 +48,11 @@ impl<'a> Bits<'a> {
                 return;
             }
         }
-        self.fill_slowly();
+        *self = self.filled_slowly();
     }
 
     #[cold]
-    fn fill_slowly(&mut self) {
+    fn filled_slowly(mut self) -> Self {
         while (0..=56).contains(&self.count) {
             let byte = match (self.bytes.get(self.at), self.bytes.get(self.at + 1)) {
                 // A stuffed zero says that this 0xff is data.
@@ -56,7 +60,7 @@ impl<'a> Bits<'a> {
                     self.at += 2;
                     0xff
                 }
-                (Some(0xff) | None, _) => return,
+                (Some(0xff) | None, _) => return self,
                 (Some(byte), _) => {
                     self.at += 1;
                     *byte
@@ -65,6 +69,7 @@ impl<'a> Bits<'a> {
             self.held |= u64::from(byte) << (56 - self.count);
             self.count += 8;
         }
+        self
     }
 
     /// The next `count` bits, 1 to 16, without taking them. `fill` comes first.
@@ -116,7 +121,7 @@ impl<'a> Bits<'a> {
     }
 
     #[cold]
-    fn ended(&self) -> Result<()> {
+    fn ended(self) -> Result<()> {
         // What stands at the end of the file decides: nothing was cut off behind a marker.
         match self.bytes.get(self.at..self.at + 2) {
             Some(_) => Err(Error::corrupt("a scan ends before its picture")),

@@ -1,6 +1,10 @@
 //! The coefficients of one block, in the three ways in which they are written.
 
-use super::{bits::Bits, header::ZIGZAG, huffman::Table};
+use super::{
+    bits::Bits,
+    header::ZIGZAG,
+    huffman::{END, Table},
+};
 use crate::error::{Error, Result};
 
 /// Coefficients in rows of the block.
@@ -9,24 +13,41 @@ pub(super) type Block = [i16; 64];
 /// The largest difference of a first coefficient, in bits.
 const DC_BITS_MAX: u8 = 15;
 
-/// Reads a whole block; answers the last row with a coefficient in it.
+/// By the last coefficient as it is written: the last row in which one may stand.
+const LAST_ROWS: [u8; 64] = {
+    let (mut rows, mut at) = ([0; 64], 1);
+    while at < 64 {
+        let row = ZIGZAG[at] / 8;
+        rows[at] = if row > rows[at - 1] {
+            row
+        } else {
+            rows[at - 1]
+        };
+        at += 1;
+    }
+    rows
+};
+
+/// Reads a whole block; answers a row below which there is no coefficient.
 pub(super) fn sequential(
-    bits: &mut Bits<'_>,
+    reader: &mut Bits<'_>,
     (dc, ac): (&Table, &Table),
     previous: &mut i32,
     block: &mut Block,
 ) -> Result<usize> {
-    block[0] = first(bits, dc, previous)?;
-    let (mut at, mut last_row) = (1, 0);
+    // A copy stays in registers.
+    let mut bits = *reader;
+    block[0] = first(&mut bits, dc, previous)?;
+    let (mut at, mut last) = (1, 0);
     while at < 64 {
         bits.fill();
-        let quick = ac.coefficient(bits);
+        let quick = ac.coefficient(&bits);
         let value = if quick.bits > 0 {
             bits.skip(u32::from(quick.bits));
             at += usize::from(quick.run);
             quick.value
         } else {
-            let symbol = ac.symbol(bits)?;
+            let symbol = ac.symbol(&mut bits)?;
             let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
             if size == 0 {
                 if run < 15 {
@@ -38,16 +59,27 @@ pub(super) fn sequential(
             at += run;
             low(bits.signed(size))
         };
-        let place = usize::from(*ZIGZAG.get(at).ok_or_else(beyond)?);
-        block[place] = value;
-        last_row = last_row.max(place / 8);
+        let Some(place) = ZIGZAG.get(at) else {
+            if quick.run == END {
+                break;
+            }
+            return Err(beyond());
+        };
+        block[usize::from(*place) % 64] = value;
+        last = at;
         at += 1;
     }
     bits.check()?;
-    Ok(last_row)
+    *reader = bits;
+    Ok(usize::from(LAST_ROWS[last]))
 }
 
 /// Reads a first coefficient, which is written as the difference to the previous block's.
+#[expect(
+    clippy::inline_always,
+    reason = "the bits of who calls it leave the registers otherwise"
+)]
+#[inline(always)]
 pub(super) fn first(bits: &mut Bits<'_>, dc: &Table, previous: &mut i32) -> Result<i16> {
     bits.fill();
     let size = dc.symbol(bits)?;

@@ -20,7 +20,11 @@ pub(super) struct Table {
     values: Vec<u8>,
 }
 
-/// A run of zeros and the value behind it, found in one step; `bits` is 0 where it was not.
+/// The run of the symbol that ends a block: it leads beyond every block.
+pub(super) const END: u8 = 64;
+
+/// A run of zeros and the value behind it, found in one step, or [`END`]; `bits` is 0 where it was
+/// not.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Coefficient {
     pub(super) value: i16,
@@ -73,6 +77,13 @@ impl Table {
             let (symbol, length) = self.symbols[index];
             let size = u32::from(symbol & 15);
             let bits = u32::from(length) + size;
+            if length > 0 && symbol == 0 {
+                self.coefficients[index] = Coefficient {
+                    value: 0,
+                    run: END,
+                    bits: length,
+                };
+            }
             if length == 0 || size == 0 || bits > LOOKUP_BITS {
                 continue;
             }
@@ -101,19 +112,22 @@ impl Table {
             bits.skip(u32::from(length));
             return Ok(symbol);
         }
-        self.long_symbol(bits)
+        let (symbol, length) = self.long_symbol(*bits)?;
+        bits.skip(length);
+        Ok(symbol)
     }
 
+    /// The next symbol and the length of its code, which is longer than what is looked up.
     #[cold]
-    fn long_symbol(&self, bits: &mut Bits<'_>) -> Result<u8> {
+    fn long_symbol(&self, mut bits: Bits<'_>) -> Result<(u8, u32)> {
         let next = u32::try_from(bits.peek(16)).unwrap_or(0);
         for length in LOOKUP_BITS + 1..=16 {
             let index = length as usize - 1;
             if next < self.ends[index] {
                 let code = (next >> (16 - length)).cast_signed();
                 let place = usize::try_from(code + self.offsets[index]).map_err(|_| broken())?;
-                bits.skip(length);
-                return self.values.get(place).copied().ok_or_else(broken);
+                let symbol = self.values.get(place).copied().ok_or_else(broken)?;
+                return Ok((symbol, length));
             }
         }
         // Past the end the bits are zeros, so this may be the end and no wrong code.

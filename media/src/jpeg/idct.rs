@@ -1,6 +1,6 @@
 //! From 64 frequencies to as many pixels as are wanted: scaling costs nothing here.
 
-use std::f32::consts::PI;
+use std::{array, f32::consts::PI};
 
 /// The most pixels a side that a block becomes: chroma of a quarter of the columns, not scaled.
 pub(super) const POINTS_MAX: usize = 32;
@@ -18,34 +18,27 @@ type Row = [f32; 8];
 pub(super) struct Idct {
     width: usize,
     height: usize,
-    /// By pixel and frequency: how a column of frequencies becomes `height` values.
-    down: Vec<Row>,
-    /// By frequency and pixel, padded to eights: how a row of frequencies becomes `width` values.
-    across: Vec<Row>,
-    /// Eights of pixels a row.
-    eights: usize,
+    /// By frequency and pixel: how a column of frequencies becomes `height` values.
+    down: [[f32; POINTS_MAX]; 8],
+    /// By eight pixels, frequency and pixel: how a row of frequencies becomes `width` values.
+    across: [[Row; 8]; POINTS_MAX / 8],
     quantum: [Row; 8],
 }
 
 impl Idct {
     /// `quantum` is the quantisation table in rows of the block, not in zigzag order.
     pub(super) fn new(width: usize, height: usize, quantum: &[u16; 64]) -> Self {
-        let eights = width.div_ceil(8);
-        let mut across = vec![[0.0; 8]; 8 * eights];
-        for frequency in 0..8 {
-            for pixel in 0..width {
-                across[frequency * eights + pixel / 8][pixel % 8] = wave(frequency, pixel, width);
-            }
-        }
-        let column = |pixel| std::array::from_fn(|frequency| wave(frequency, pixel, height));
-        let row = |row: usize| std::array::from_fn(|at| f32::from(quantum[row * 8 + at]));
+        let down = |frequency, pixel| wave(frequency, pixel, height);
+        let across = |frequency, pixel| wave(frequency, pixel, width);
+        let row = |row: usize| array::from_fn(|at| f32::from(quantum[row * 8 + at]));
         Self {
             width,
             height,
-            down: (0..height).map(column).collect(),
-            across,
-            eights,
-            quantum: std::array::from_fn(row),
+            down: array::from_fn(|frequency| array::from_fn(|pixel| down(frequency, pixel))),
+            across: array::from_fn(|eight| {
+                array::from_fn(|frequency| array::from_fn(|at| across(frequency, 8 * eight + at)))
+            }),
+            quantum: array::from_fn(row),
         }
     }
 
@@ -64,20 +57,28 @@ impl Idct {
         if last_row == 0 && block[1..8] == [0; 7] {
             return self.write_flat(block[0], plane, at, stride);
         }
-        if self.width <= 4 {
-            self.write_lanes::<4>(block, last_row, plane, at, stride);
-        } else {
-            self.write_lanes::<8>(block, last_row, plane, at, stride);
-        }
+        let write = match (self.width, self.height) {
+            (1, 1) => Self::write_lanes::<4, 1, true>,
+            (2, 2) => Self::write_lanes::<4, 2, true>,
+            (3, 3) => Self::write_lanes::<4, 3, true>,
+            (4, 4) => Self::write_lanes::<4, 4, true>,
+            (5, 5) => Self::write_lanes::<8, 5, true>,
+            (6, 6) => Self::write_lanes::<8, 6, true>,
+            (7, 7) => Self::write_lanes::<8, 7, true>,
+            (8, 8) => Self::write_lanes::<8, 8, true>,
+            (..=4, _) => Self::write_lanes::<4, 4, false>,
+            _ => Self::write_lanes::<8, 4, false>,
+        };
+        write(self, block, last_row, plane, at, stride);
     }
 
     /// `LANES` columns of frequencies, and as many pixels, at a time: they are what one instruction or
-    /// two work on.
+    /// two work on. `ROWS` rows of pixels at a time; of a square of so many, all lengths are known.
     #[expect(
         clippy::needless_range_loop,
         reason = "of arrays, whose lengths are known, indices become vectors in every kind of build"
     )]
-    fn write_lanes<const LANES: usize>(
+    fn write_lanes<const LANES: usize, const ROWS: usize, const SQUARE: bool>(
         &self,
         block: &[i16; 64],
         last_row: usize,
@@ -85,35 +86,48 @@ impl Idct {
         at: usize,
         stride: usize,
     ) {
-        let used = (last_row + 1).min(self.height).min(8);
-        let mut frequencies = [[0.0_f32; LANES]; 8];
-        for y in 0..used {
-            for x in 0..LANES {
-                frequencies[y][x] = f32::from(block[y * 8 + x]) * self.quantum[y][x];
-            }
-        }
-        for y in 0..self.height {
-            let mut row = [0.0_f32; LANES];
+        let [width, height] = if SQUARE {
+            [ROWS; 2]
+        } else {
+            [self.width, self.height]
+        };
+        // To find out how few are used costs more than few rows do.
+        let used = if SQUARE && ROWS <= 4 {
+            ROWS
+        } else {
+            (last_row + 1).min(height).min(8)
+        };
+        for top in (0..height).step_by(ROWS) {
+            let mut rows = [[0.0_f32; LANES]; ROWS];
             for frequency in 0..used {
-                let wave = self.down[y][frequency];
+                let mut line = [0.0_f32; LANES];
                 for x in 0..LANES {
-                    row[x] += wave * frequencies[frequency][x];
+                    let value = f32::from(block[frequency * 8 + x]);
+                    line[x] = value * self.quantum[frequency][x];
                 }
-            }
-            for eight in 0..self.eights {
-                let mut sums = [128.5_f32; LANES];
-                for frequency in 0..self.width.min(LANES) {
-                    let waves = &self.across[frequency * self.eights + eight];
+                for y in 0..ROWS {
+                    let wave = self.down[frequency][top + y];
                     for x in 0..LANES {
-                        sums[x] += row[frequency] * waves[x];
+                        rows[y][x] += wave * line[x];
                     }
                 }
-                let mut pixels = [0; LANES];
-                for x in 0..LANES {
-                    pixels[x] = to_byte(sums[x]);
+            }
+            for y in 0..ROWS.min(height - top) {
+                for eight in 0..width.div_ceil(8) {
+                    let mut sums = [128.5_f32; LANES];
+                    for frequency in 0..width.min(LANES) {
+                        let waves = &self.across[eight][frequency];
+                        for x in 0..LANES {
+                            sums[x] += rows[y][frequency] * waves[x];
+                        }
+                    }
+                    let mut pixels = [0; LANES];
+                    for x in 0..LANES {
+                        pixels[x] = to_byte(sums[x]);
+                    }
+                    let at = at + (top + y) * stride + 8 * eight;
+                    put(plane, at, width - 8 * eight, pixels);
                 }
-                let width = self.width - 8 * eight;
-                put(plane, at + y * stride + 8 * eight, width, pixels);
             }
         }
     }
@@ -121,7 +135,7 @@ impl Idct {
     fn write_flat(&self, mean: i16, plane: &mut [u8], at: usize, stride: usize) {
         let byte = to_byte(f32::from(mean) * self.quantum[0][0] / 8.0 + 128.5);
         for y in 0..self.height {
-            for eight in 0..self.eights {
+            for eight in 0..self.width.div_ceil(8) {
                 let width = self.width - 8 * eight;
                 put(plane, at + y * stride + 8 * eight, width, [byte; 8]);
             }
@@ -152,9 +166,13 @@ fn to_byte(value: f32) -> u8 {
     value.clamp(0.0, 255.0) as i32 as u8
 }
 
-/// The wave of a frequency at a pixel of `points`; none where the points are too few to carry it.
+/// The wave of a frequency at a pixel of `points`; none where the points are too few to carry it, and
+/// beyond them.
 #[expect(clippy::cast_precision_loss, reason = "numbers below a hundred")]
 fn wave(frequency: usize, pixel: usize, points: usize) -> f32 {
+    if pixel >= points {
+        return 0.0;
+    }
     if frequency == 0 {
         return 0.125_f32.sqrt();
     }

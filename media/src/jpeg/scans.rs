@@ -116,11 +116,12 @@ impl<'a> Sequential<'a> {
                 self.parts.iter_mut().for_each(|part| part.previous = 0);
             }
             for part in &mut self.parts {
-                for at in 0..part.across * part.down {
-                    let (x, y) = (unit * part.across + at % part.across, at / part.across);
-                    let mut block = [0; 64];
-                    let last_row = part.sequential(&mut self.bits, &mut block)?;
-                    strip.write(part.component, x, y, &block, last_row);
+                for y in 0..part.down {
+                    for x in unit * part.across..(unit + 1) * part.across {
+                        let mut block = [0; 64];
+                        let last_row = part.sequential(&mut self.bits, &mut block)?;
+                        strip.write(part.component, x, y, &block, last_row);
+                    }
                 }
             }
         }

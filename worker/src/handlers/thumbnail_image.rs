@@ -1,5 +1,8 @@
 //! Makes the variants of one picture, by a process that may be killed.
 
+use std::collections::BTreeMap;
+
+use futures_util::future::try_join_all;
 use jobs::kinds::ThumbnailImage;
 use media::{Code, Limits};
 use models::{
@@ -103,6 +106,8 @@ fn wanted(named: &Named) -> media::Wanted {
 }
 
 /// Brings the variants into the storage, and then says of all of them at once that they are there.
+///
+/// Each step is taken for all of them together: most of each is waiting for a disk, or for a bucket.
 async fn store(
     ctx: &Ctx,
     run: &Run,
@@ -110,29 +115,28 @@ async fn store(
     file: &File,
     made: media::Made,
 ) -> Result<(), JobError> {
-    let mut variants = Vec::with_capacity(made.variants.len());
-    for variant in &made.variants {
-        let arrived = arrive(storage, variant).await?;
-        let size = i64::try_from(arrived.size).map_err(anyhow::Error::from)?;
-        let digest = arrived.digest.to_string();
-        let mut tx = ctx.db.begin().await?;
-        blobs::reserve(&mut tx, &digest, size, ctx.db.now()).await?;
-        tx.commit().await?;
-        storage.keep(&arrived).await?;
-        variants.push(Variant {
-            file_id: file.id,
-            name: variant.name.clone(),
-            format: match variant.format {
-                media::Format::Webp => Format::Webp,
-                media::Format::Jpeg => Format::Jpeg,
-            },
-            width: variant.width.into(),
-            height: variant.height.into(),
-            digest,
-            size_bytes: size,
-            created_at: ctx.db.now(),
-        });
-    }
+    let arriving = made.variants.iter().map(|it| arrive(storage, it));
+    let arrived = try_join_all(arriving).await?;
+    reserve(ctx, &arrived).await?;
+    try_join_all(arrived.iter().map(|it| storage.keep(it))).await?;
+    let pairs = made.variants.iter().zip(&arrived);
+    let variants: Result<Vec<Variant>, JobError> = pairs
+        .map(|(variant, arrived)| {
+            Ok(Variant {
+                file_id: file.id,
+                name: variant.name.clone(),
+                format: match variant.format {
+                    media::Format::Webp => Format::Webp,
+                    media::Format::Jpeg => Format::Jpeg,
+                },
+                width: variant.width.into(),
+                height: variant.height.into(),
+                digest: arrived.digest.to_string(),
+                size_bytes: size_bytes(arrived)?,
+                created_at: ctx.db.now(),
+            })
+        })
+        .collect();
     let picture = Picture {
         width: made.width.into(),
         height: made.height.into(),
@@ -141,8 +145,25 @@ async fn store(
     };
     let mut tx = run.begin().await?;
     files::describe(&mut tx, file.id, &picture).await?;
-    file_variants::put(&mut tx, file.id, &variants, ctx.db.now()).await?;
+    file_variants::put(&mut tx, file.id, &variants?, ctx.db.now()).await?;
     Ok(tx.commit().await?)
+}
+
+/// Reserves the names of all variants, in the order in which everybody takes them.
+async fn reserve(ctx: &Ctx, arrived: &[Arrived]) -> Result<(), JobError> {
+    let mut sizes = BTreeMap::new();
+    for one in arrived {
+        sizes.insert(one.digest.to_string(), size_bytes(one)?);
+    }
+    let mut tx = ctx.db.begin().await?;
+    for (digest, size) in &sizes {
+        blobs::reserve(&mut tx, digest, *size, ctx.db.now()).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+fn size_bytes(arrived: &Arrived) -> Result<i64, JobError> {
+    Ok(i64::try_from(arrived.size).map_err(anyhow::Error::from)?)
 }
 
 async fn arrive(storage: &Storage, variant: &media::Variant) -> Result<Arrived, JobError> {
