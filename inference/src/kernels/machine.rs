@@ -49,20 +49,20 @@ pub(crate) trait Machine: Copy + Send + Sync {
     fn halves(self, x: &[u16; LANES]) -> Self::Floats;
     /// 32 whole numbers in `-128..=127`, as bytes.
     fn bytes(self, x: [Self::Whole; 4]) -> [u8; BLOCK];
-    /// Products of eight rows with `T` tokens; of the weights and columns only `-128 * -128` may
-    /// not occur, as columns are in `-127..=127`.
-    fn products8<const T: usize>(
+    /// Products of eight rows with `N` times `T` tokens; of the weights and columns only
+    /// `-128 * -128` may not occur, as columns are in `-127..=127`.
+    fn products8<const T: usize, const N: usize>(
         self,
         weights: &Block8,
-        columns: &[Columns<T>; 8],
-    ) -> [Self::Whole; T];
+        columns: [&[Columns<T>; 8]; N],
+    ) -> [[Self::Whole; T]; N];
     /// The same for weights in `0..=15`, less `offsets`.
-    fn products4<const T: usize>(
+    fn products4<const T: usize, const N: usize>(
         self,
         weights: &Block4,
-        columns: &[Columns<T>; 8],
-        offsets: &[i32; T],
-    ) -> [Self::Whole; T];
+        columns: [&[Columns<T>; 8]; N],
+        offsets: [&[i32; T]; N],
+    ) -> [[Self::Whole; T]; N];
     /// All eight together: halves, then quarters, then neighbours.
     fn sum(self, x: Self::Floats) -> f32;
     /// Says that memory from here on will be read soon.

@@ -12,9 +12,9 @@
 )]
 
 use super::attend::Element;
-use super::machine::{BLOCK, LANES, Machine, Work, run};
+use super::machine::{BLOCK, Columns, LANES, Machine, Work, run};
 use super::pool::Pool;
-use super::tile::{Input, Tile};
+use super::tile::{Input, TILE, Tile};
 use super::weights::{Form, Matrix, Packed};
 
 /// Parts that a product is cut into for every thread: enough that all end at the same time.
@@ -64,18 +64,28 @@ impl Work for Product<'_> {
     #[inline(always)]
     fn run<M: Machine>(self, m: M) {
         let width = self.tiles.first().map_or(1, |tile| tile.input.width);
-        let together = (CACHED_BYTES / (width * super::tile::TILE)).max(2);
-        for tiles in self.tiles.chunks(together) {
+        let pairs = (CACHED_BYTES / (width * 2 * TILE)).max(1);
+        for tiles in self.tiles.chunks(2 * pairs) {
             let groups = self.out.chunks_exact_mut(self.tokens * LANES).enumerate();
             for (index, out) in groups {
                 let (matrix, group) = find(self.matrices, self.first + index);
-                for tile in tiles {
-                    let out = &mut out[tile.first * LANES..][..tile.tokens * LANES];
-                    match tile.tokens {
-                        1 => product::<M, 1>(m, matrix, group, &tile.input, out),
-                        2 => product::<M, 2>(m, matrix, group, &tile.input, out),
-                        3 => product::<M, 3>(m, matrix, group, &tile.input, out),
-                        _ => product::<M, 4>(m, matrix, group, &tile.input, out),
+                for pair in tiles.chunks(2) {
+                    if let [a, b] = pair
+                        && b.tokens == TILE
+                    {
+                        let out = &mut out[a.first * LANES..][..2 * TILE * LANES];
+                        product::<M, 4, 2>(m, matrix, group, [&a.input, &b.input], out);
+                        continue;
+                    }
+                    for tile in pair {
+                        let out = &mut out[tile.first * LANES..][..tile.tokens * LANES];
+                        let input = [&tile.input];
+                        match tile.tokens {
+                            1 => product::<M, 1, 1>(m, matrix, group, input, out),
+                            2 => product::<M, 2, 1>(m, matrix, group, input, out),
+                            3 => product::<M, 3, 1>(m, matrix, group, input, out),
+                            _ => product::<M, 4, 1>(m, matrix, group, input, out),
+                        }
                     }
                 }
             }
@@ -96,88 +106,109 @@ fn find<'a>(matrices: &[&'a Matrix], mut group: usize) -> (&'a Matrix, usize) {
     (chosen, group)
 }
 
+/// The products of a group with `N` tiles of `T` tokens: what is made of a weight serves all.
 #[inline(always)]
-fn product<M: Machine, const T: usize>(
+fn product<M: Machine, const T: usize, const N: usize>(
     m: M,
     matrix: &Matrix,
     group: usize,
-    input: &Input,
+    inputs: [&Input; N],
     out: &mut [f32],
 ) {
     let sums = match &matrix.form {
-        Form::Eight(packed) => eight::<M, T>(m, packed, group, input),
-        Form::Four(packed) => four::<M, T>(m, packed, group, input),
-        Form::Half(values) => dense::<M, u16, T>(m, values, group, input),
-        Form::Dense(values) => dense::<M, f32, T>(m, values, group, input),
+        Form::Eight(packed) => eight::<M, T, N>(m, packed, group, inputs),
+        Form::Four(packed) => four::<M, T, N>(m, packed, group, inputs),
+        Form::Half(values) => dense::<M, u16, T, N>(m, values, group, inputs),
+        Form::Dense(values) => dense::<M, f32, T, N>(m, values, group, inputs),
     };
-    for (out, sums) in out.as_chunks_mut::<LANES>().0.iter_mut().zip(sums) {
-        *out = m.lanes(sums);
+    let out = out.as_chunks_mut::<LANES>().0.as_chunks_mut::<T>().0;
+    for (out, sums) in out.iter_mut().zip(sums) {
+        for token in 0..T {
+            out[token] = m.lanes(sums[token]);
+        }
+    }
+}
+
+/// The quantised tokens of a tile, block by block.
+#[derive(Clone, Copy)]
+struct Blocks<'a, const T: usize> {
+    columns: &'a [[Columns<T>; 8]],
+    steps: &'a [[f32; T]],
+    offsets: &'a [[i32; T]],
+}
+
+impl<'a, const T: usize> Blocks<'a, T> {
+    fn of(input: &'a Input) -> Self {
+        let columns = input.quants.as_chunks::<4>().0.as_chunks::<T>().0;
+        Self {
+            columns: columns.as_chunks::<8>().0,
+            steps: input.scales.as_chunks::<T>().0,
+            offsets: input.offsets.as_chunks::<T>().0,
+        }
     }
 }
 
 #[inline(always)]
-fn eight<M: Machine, const T: usize>(
+fn eight<M: Machine, const T: usize, const N: usize>(
     m: M,
     packed: &Packed,
     group: usize,
-    input: &Input,
-) -> [M::Floats; T] {
-    let blocks = input.width / BLOCK;
-    let lines = packed.lines[group * blocks * 8..][..blocks * 8]
-        .as_chunks::<8>()
-        .0;
+    inputs: [&Input; N],
+) -> [[M::Floats; T]; N] {
+    let blocks = inputs[0].width / BLOCK;
+    let lines = &packed.lines[group * blocks * 8..][..blocks * 8];
     let scales = &packed.scales[group * blocks..][..blocks];
-    let columns = input
-        .quants
-        .as_chunks::<4>()
-        .0
-        .as_chunks::<T>()
-        .0
-        .as_chunks::<8>()
-        .0;
-    let steps = input.scales.as_chunks::<T>().0;
-    let mut sums = [m.splat(0.0); T];
-    for (((lines, scales), columns), steps) in lines.iter().zip(scales).zip(columns).zip(steps) {
+    let tiles = inputs.map(Blocks::<T>::of);
+    let mut columns = [&tiles[0].columns[0]; N];
+    let mut sums = [[m.splat(0.0); T]; N];
+    let lines = lines.as_chunks::<8>().0.iter();
+    for (block, (lines, scales)) in lines.zip(scales).enumerate() {
         // Two lines of 32 bytes share one of the processor's cache.
         for pair in 0..4 {
             m.soon(&lines[2 * pair], AHEAD_BYTES);
         }
-        let products = m.products8::<T>(lines, columns);
-        add(m, &mut sums, products, m.halves(scales), steps);
+        for tile in 0..N {
+            columns[tile] = &tiles[tile].columns[block];
+        }
+        let products = m.products8::<T, N>(lines, columns);
+        let scales = m.halves(scales);
+        for tile in 0..N {
+            let steps = &tiles[tile].steps[block];
+            add(m, &mut sums[tile], products[tile], scales, steps);
+        }
     }
     sums
 }
 
 #[inline(always)]
-fn four<M: Machine, const T: usize>(
+fn four<M: Machine, const T: usize, const N: usize>(
     m: M,
     packed: &Packed,
     group: usize,
-    input: &Input,
-) -> [M::Floats; T] {
-    let blocks = input.width / BLOCK;
-    let lines = packed.lines[group * blocks * 4..][..blocks * 4]
-        .as_chunks::<4>()
-        .0;
+    inputs: [&Input; N],
+) -> [[M::Floats; T]; N] {
+    let blocks = inputs[0].width / BLOCK;
+    let lines = &packed.lines[group * blocks * 4..][..blocks * 4];
     let scales = &packed.scales[group * blocks..][..blocks];
-    let columns = input
-        .quants
-        .as_chunks::<4>()
-        .0
-        .as_chunks::<T>()
-        .0
-        .as_chunks::<8>()
-        .0;
-    let steps = input.scales.as_chunks::<T>().0;
-    let offsets = input.offsets.as_chunks::<T>().0;
-    let mut sums = [m.splat(0.0); T];
-    let tokens = columns.iter().zip(steps).zip(offsets);
-    for ((lines, scales), ((columns, steps), offsets)) in lines.iter().zip(scales).zip(tokens) {
+    let tiles = inputs.map(Blocks::<T>::of);
+    let mut columns = [&tiles[0].columns[0]; N];
+    let mut offsets = [&tiles[0].offsets[0]; N];
+    let mut sums = [[m.splat(0.0); T]; N];
+    let lines = lines.as_chunks::<4>().0.iter();
+    for (block, (lines, scales)) in lines.zip(scales).enumerate() {
         for pair in 0..2 {
             m.soon(&lines[2 * pair], AHEAD_BYTES);
         }
-        let products = m.products4::<T>(lines, columns, offsets);
-        add(m, &mut sums, products, m.halves(scales), steps);
+        for tile in 0..N {
+            columns[tile] = &tiles[tile].columns[block];
+            offsets[tile] = &tiles[tile].offsets[block];
+        }
+        let products = m.products4::<T, N>(lines, columns, offsets);
+        let scales = m.halves(scales);
+        for tile in 0..N {
+            let steps = &tiles[tile].steps[block];
+            add(m, &mut sums[tile], products[tile], scales, steps);
+        }
     }
     sums
 }
@@ -197,9 +228,23 @@ fn add<M: Machine, const T: usize>(
     }
 }
 
+#[inline(always)]
+fn dense<M: Machine, E: Element, const T: usize, const N: usize>(
+    m: M,
+    values: &[E],
+    group: usize,
+    inputs: [&Input; N],
+) -> [[M::Floats; T]; N] {
+    let mut sums = [[m.splat(0.0); T]; N];
+    for tile in 0..N {
+        sums[tile] = rows::<M, E, T>(m, values, group, inputs[tile]);
+    }
+    sums
+}
+
 /// Eight rows that are not packed; each of them is read once for all tokens of the tile.
 #[inline(always)]
-fn dense<M: Machine, E: Element, const T: usize>(
+fn rows<M: Machine, E: Element, const T: usize>(
     m: M,
     values: &[E],
     group: usize,

@@ -102,33 +102,34 @@ impl Machine for Portable {
     }
 
     #[inline(always)]
-    fn products8<const T: usize>(
+    fn products8<const T: usize, const N: usize>(
         self,
         weights: &Block8,
-        columns: &[Columns<T>; 8],
-    ) -> [[i32; LANES]; T] {
-        from_fn(|token| {
+        columns: [&[Columns<T>; 8]; N],
+    ) -> [[[i32; LANES]; T]; N] {
+        let product = |tile: usize, token: usize| {
             let mut sums = [0; LANES];
-            for (line, columns) in weights.iter().zip(columns) {
+            for (line, columns) in weights.iter().zip(columns[tile]) {
                 for (sum, row) in sums.iter_mut().zip(line.0.as_chunks::<4>().0) {
                     let pairs = row.iter().zip(&columns[token]);
                     *sum += pairs.map(|(w, x)| signed(*w) * signed(*x)).sum::<i32>();
                 }
             }
             sums
-        })
+        };
+        from_fn(|tile| from_fn(|token| product(tile, token)))
     }
 
     #[inline(always)]
-    fn products4<const T: usize>(
+    fn products4<const T: usize, const N: usize>(
         self,
         weights: &Block4,
-        columns: &[Columns<T>; 8],
-        offsets: &[i32; T],
-    ) -> [[i32; LANES]; T] {
-        let (low, high) = columns.split_at(4);
-        from_fn(|token| {
-            let mut sums = [-offsets[token]; LANES];
+        columns: [&[Columns<T>; 8]; N],
+        offsets: [&[i32; T]; N],
+    ) -> [[[i32; LANES]; T]; N] {
+        let product = |tile: usize, token: usize| {
+            let (low, high) = columns[tile].split_at(4);
+            let mut sums = [-offsets[tile][token]; LANES];
             for ((line, low), high) in weights.iter().zip(low).zip(high) {
                 for (sum, row) in sums.iter_mut().zip(line.0.as_chunks::<4>().0) {
                     for ((byte, low), high) in row.iter().zip(&low[token]).zip(&high[token]) {
@@ -138,7 +139,8 @@ impl Machine for Portable {
                 }
             }
             sums
-        })
+        };
+        from_fn(|tile| from_fn(|token| product(tile, token)))
     }
 
     #[inline(always)]

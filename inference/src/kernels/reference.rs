@@ -120,7 +120,7 @@ fn products_are_those_of_plain_sums() -> Result<()> {
         let kind = kind.copied().unwrap_or(GgmlDType::F32);
         let block = kind.block_size().max(32);
         let (rows, width) = (1 + below(&mut seed, 40), block * (1 + below(&mut seed, 6)));
-        let tokens = 1 + below(&mut seed, 11);
+        let tokens = 1 + below(&mut seed, 14);
         let bytes = file(kind, rows, width, &mut seed);
         let matrix = Matrix::read("m", &mut bytes.as_slice(), kind, rows, width)?;
         let mut x: Vec<f32> = (0..tokens * width).map(|_| random(&mut seed)).collect();
@@ -220,15 +220,13 @@ impl Work for Products<'_> {
             .0;
         let eights = lines.as_chunks::<8>().0;
         let fours = lines.as_chunks::<4>().0;
-        for ((eight, four), columns) in eights.iter().zip(fours).zip(columns) {
-            let eight = m.products8::<3>(eight, columns);
-            let four = m.products4::<3>(four, columns, &[0, 77, -1234]);
-            out.extend(
-                eight
-                    .into_iter()
-                    .chain(four)
-                    .map(|sums| m.lanes(m.floats(sums))),
-            );
+        let others = columns.iter().skip(1);
+        for ((eight, four), pair) in eights.iter().zip(fours).zip(columns.iter().zip(others)) {
+            let columns = [pair.0, pair.1];
+            let eight = m.products8::<3, 2>(eight, columns);
+            let four = m.products4::<3, 2>(four, columns, [&[0, 77, -1234], &[5, 0, 9999]]);
+            let all = eight.into_iter().chain(four).flatten();
+            out.extend(all.map(|sums| m.lanes(m.floats(sums))));
         }
     }
 }

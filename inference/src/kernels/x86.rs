@@ -96,14 +96,15 @@ impl Machine for V3 {
     #[inline(always)]
     fn halves(self, x: &[u16; LANES]) -> __m256 {
         // F16C has one instruction for it, but `pulp` does not vouch for that feature.
-        let wide = self.avx2._mm256_cvtepu16_epi32(cast(*x));
-        let mask = self.avx._mm256_set1_epi32(0x7fff);
-        let size = self.avx2._mm256_and_si256(wide, mask);
-        let scale = self.splat(HALF_SCALE);
-        let size = self.mul(cast(self.avx2._mm256_slli_epi32::<13>(size)), scale);
-        let sign = self.avx2._mm256_andnot_si256(mask, wide);
-        let sign = self.avx2._mm256_slli_epi32::<16>(sign);
-        self.avx._mm256_or_ps(size, cast(sign))
+        // Widening repeats the sign, so that after the shift it stands where a float has it, and in
+        // three bits of the exponent, which are cleared; a product keeps the sign.
+        let wide = self.avx2._mm256_cvtepi16_epi32(cast(*x));
+        let mask = self
+            .avx
+            ._mm256_set1_epi32(i32::from_ne_bytes(0x8fff_ffffu32.to_ne_bytes()));
+        let shifted = self.avx2._mm256_slli_epi32::<13>(wide);
+        let number = self.avx2._mm256_and_si256(shifted, mask);
+        self.mul(cast(number), self.splat(HALF_SCALE))
     }
 
     #[inline(always)]
@@ -117,61 +118,67 @@ impl Machine for V3 {
     }
 
     #[inline(always)]
-    fn products8<const T: usize>(
+    fn products8<const T: usize, const N: usize>(
         self,
         weights: &Block8,
-        columns: &[Columns<T>; 8],
-    ) -> [__m256i; T] {
+        columns: [&[Columns<T>; 8]; N],
+    ) -> [[__m256i; T]; N] {
         let ones = self.avx._mm256_set1_epi16(1);
-        let mut sums = [self.avx._mm256_setzero_si256(); T];
+        let mut sums = [[self.avx._mm256_setzero_si256(); T]; N];
         for index in 0..weights.len() {
             // The instruction multiplies bytes without a sign by bytes with one, so the sign of the
             // weight moves over to the column. 128 * 127 twice is just below what 16 bits hold.
             let line: __m256i = cast(weights[index].0);
             let sizes = self.avx2._mm256_abs_epi8(line);
-            for token in 0..T {
-                let column = i32::from_le_bytes(columns[index][token]);
-                let column = self.avx._mm256_set1_epi32(column);
-                let column = self.avx2._mm256_sign_epi8(column, line);
-                let pairs = self.avx2._mm256_maddubs_epi16(sizes, column);
-                let fours = self.avx2._mm256_madd_epi16(pairs, ones);
-                sums[token] = self.avx2._mm256_add_epi32(sums[token], fours);
+            for tile in 0..N {
+                for token in 0..T {
+                    let column = i32::from_le_bytes(columns[tile][index][token]);
+                    let column = self.avx._mm256_set1_epi32(column);
+                    let column = self.avx2._mm256_sign_epi8(column, line);
+                    let pairs = self.avx2._mm256_maddubs_epi16(sizes, column);
+                    let fours = self.avx2._mm256_madd_epi16(pairs, ones);
+                    sums[tile][token] = self.avx2._mm256_add_epi32(sums[tile][token], fours);
+                }
             }
         }
         sums
     }
 
     #[inline(always)]
-    fn products4<const T: usize>(
+    fn products4<const T: usize, const N: usize>(
         self,
         weights: &Block4,
-        columns: &[Columns<T>; 8],
-        offsets: &[i32; T],
-    ) -> [__m256i; T] {
+        columns: [&[Columns<T>; 8]; N],
+        offsets: [&[i32; T]; N],
+    ) -> [[__m256i; T]; N] {
         let mask = self.avx._mm256_set1_epi8(15);
-        let mut sums = [self.avx._mm256_setzero_si256(); T];
+        let mut sums = [[self.avx._mm256_setzero_si256(); T]; N];
         for index in 0..weights.len() {
             let line: __m256i = cast(weights[index].0);
             let low = self.avx2._mm256_and_si256(line, mask);
             let high = self.avx2._mm256_srli_epi16::<4>(line);
             let high = self.avx2._mm256_and_si256(high, mask);
-            for token in 0..T {
-                // A whole block stays within 16 bits: 16 pairs of at most 2 * 15 * 127 / 2 each.
-                let column = i32::from_le_bytes(columns[index][token]);
-                let column = self.avx._mm256_set1_epi32(column);
-                let pairs = self.avx2._mm256_maddubs_epi16(low, column);
-                sums[token] = self.avx2._mm256_add_epi16(sums[token], pairs);
-                let column = i32::from_le_bytes(columns[index + 4][token]);
-                let column = self.avx._mm256_set1_epi32(column);
-                let pairs = self.avx2._mm256_maddubs_epi16(high, column);
-                sums[token] = self.avx2._mm256_add_epi16(sums[token], pairs);
+            for tile in 0..N {
+                for token in 0..T {
+                    // A whole block stays within 16 bits: 16 pairs of at most 2 * 15 * 127 / 2 each.
+                    let column = i32::from_le_bytes(columns[tile][index][token]);
+                    let column = self.avx._mm256_set1_epi32(column);
+                    let pairs = self.avx2._mm256_maddubs_epi16(low, column);
+                    let sum = self.avx2._mm256_add_epi16(sums[tile][token], pairs);
+                    let column = i32::from_le_bytes(columns[tile][index + 4][token]);
+                    let column = self.avx._mm256_set1_epi32(column);
+                    let pairs = self.avx2._mm256_maddubs_epi16(high, column);
+                    sums[tile][token] = self.avx2._mm256_add_epi16(sum, pairs);
+                }
             }
         }
         let ones = self.avx._mm256_set1_epi16(1);
-        for token in 0..T {
-            let sum = self.avx2._mm256_madd_epi16(sums[token], ones);
-            let offset = self.avx._mm256_set1_epi32(offsets[token]);
-            sums[token] = self.avx2._mm256_sub_epi32(sum, offset);
+        for tile in 0..N {
+            for token in 0..T {
+                let sum = self.avx2._mm256_madd_epi16(sums[tile][token], ones);
+                let offset = self.avx._mm256_set1_epi32(offsets[tile][token]);
+                sums[tile][token] = self.avx2._mm256_sub_epi32(sum, offset);
+            }
         }
         sums
     }
