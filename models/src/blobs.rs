@@ -4,7 +4,10 @@
 //! the bytes and goes after them. A row that is to be looked at has a time; who finds then that
 //! nobody refers to it dooms it first, so that nobody refers to bytes that are being deleted.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::types::Json;
 
 use crate::{
     db::Tx,
@@ -32,20 +35,32 @@ pub struct Looked {
 /// Reserves the name of bytes before they get it; `bytes_being_deleted` for the moment in which the
 /// same bytes are.
 pub async fn reserve(tx: &mut Tx, digest: &str, size: i64, now: DateTime<Utc>) -> Result<()> {
+    reserve_all(tx, &BTreeMap::from([(digest.to_owned(), size)]), now).await
+}
+
+/// The same for many, by digest with their sizes in bytes, all of them or none.
+pub async fn reserve_all(
+    tx: &mut Tx,
+    sizes: &BTreeMap<String, i64>,
+    now: DateTime<Utc>,
+) -> Result<()> {
     let rows = sql!(
-        tx,
-        execute,
+        tx, execute,
+        postgres
+        // By digest: everybody takes the rows of bytes in the same order, so nobody waits for somebody
+        // who waits.
         "insert into blobs (digest, size_bytes, check_at, created_at)
-        values ($1, $2, $3, $4)
+        select key, cast(value as bigint), $2, $3 from jsonb_each_text($1) order by key
         on conflict (digest) do update set check_at = excluded.check_at, doomed_at = null
-        where blobs.doomed_at is null or blobs.doomed_at <= $5",
-        digest,
-        size,
-        now + ORPHANED,
-        now,
-        now - DELETING,
+        where blobs.doomed_at is null or blobs.doomed_at <= $4",
+        sqlite
+        "insert into blobs (digest, size_bytes, check_at, created_at)
+        select key, value, $2, $3 from json_each($1) where true
+        on conflict (digest) do update set check_at = excluded.check_at, doomed_at = null
+        where blobs.doomed_at is null or blobs.doomed_at <= $4",
+        Json(sizes), now + ORPHANED, now, now - DELETING,
     )?;
-    refuse_doomed(rows)
+    refuse_doomed(rows, sizes.len())
 }
 
 /// Says that somebody refers to reserved bytes from now on, in the transaction that does.
@@ -56,7 +71,7 @@ pub async fn refer(tx: &mut Tx, digest: &str) -> Result<()> {
         "update blobs set check_at = null where digest = $1 and doomed_at is null",
         digest,
     )?;
-    refuse_doomed(rows)
+    refuse_doomed(rows, 1)
 }
 
 /// Says that somebody refers to bytes no more: they are to be looked at.
@@ -143,8 +158,8 @@ pub async fn forget(tx: &mut Tx, digest: &str, doomed_at: DateTime<Utc>) -> Resu
     Ok(rows > 0)
 }
 
-fn refuse_doomed(rows: u64) -> Result<()> {
-    if rows == 0 {
+fn refuse_doomed(rows: u64, wanted: usize) -> Result<()> {
+    if rows != wanted as u64 {
         return Err(Error::Conflict("bytes_being_deleted"));
     }
     Ok(())

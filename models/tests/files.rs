@@ -51,11 +51,7 @@ async fn reserved(db: &Db, n: u8, now: DateTime<Utc>) -> Result<(), Error> {
     if done.is_ok() {
         return tx.commit().await;
     }
-    // Rolled back in the background. Until then the row is locked, and would be passed over.
-    drop(tx);
-    let mut tx = db.begin().await?;
-    sql!(tx, execute, postgres "select 1 from blobs for update", sqlite "select 1")?;
-    tx.commit().await?;
+    tx.rollback().await?;
     done
 }
 
@@ -221,6 +217,22 @@ on_both! {
 
         assert!(doomed(db, db.now()).await?.is_empty());
         assert_eq!(doomed(db, db.now() + ORPHANED).await?, [digest(9)]);
+        Ok(())
+    }
+
+    async fn many_bytes_are_reserved_together_or_not_at_all(db: &Db) -> TestResult {
+        let now = db.now();
+        let sizes = |numbers: [u8; 2]| numbers.map(|n| (digest(n), i64::from(n))).into();
+        let mut tx = db.begin().await?;
+        blobs::reserve_all(&mut tx, &sizes([1, 2]), now).await?;
+        tx.commit().await?;
+        assert_eq!(doomed(db, now + ORPHANED).await?, [digest(1), digest(2)]);
+
+        let mut tx = db.begin().await?;
+        let refused = blobs::reserve_all(&mut tx, &sizes([2, 3]), now + ORPHANED).await;
+        tx.rollback().await?;
+
+        assert!(matches!(refused, Err(Error::Conflict("bytes_being_deleted"))), "{refused:?}");
         Ok(())
     }
 

@@ -149,16 +149,14 @@ async fn store(
     Ok(tx.commit().await?)
 }
 
-/// Reserves the names of all variants, in the order in which everybody takes them.
+/// Reserves the names of all variants.
 async fn reserve(ctx: &Ctx, arrived: &[Arrived]) -> Result<(), JobError> {
     let mut sizes = BTreeMap::new();
     for one in arrived {
         sizes.insert(one.digest.to_string(), size_bytes(one)?);
     }
     let mut tx = ctx.db.begin().await?;
-    for (digest, size) in &sizes {
-        blobs::reserve(&mut tx, digest, *size, ctx.db.now()).await?;
-    }
+    blobs::reserve_all(&mut tx, &sizes, ctx.db.now()).await?;
     Ok(tx.commit().await?)
 }
 
