@@ -10,8 +10,13 @@ const SENTENCE_WORDS: usize = 4;
 const SENTENCE_TIMES: usize = 2;
 /// The same word so many times in a row is a model going round in circles.
 const STUTTER_WORDS: usize = 3;
+/// The same letters so many times in a row within a word are one as well: "cacacaca".
+const STUTTER_LETTERS: usize = 4;
+/// Letters of what may be repeated within a word.
+const SYLLABLE_LETTERS_MAX: usize = 4;
 /// Runs of three words that must differ, of all there are; loops fall far below it, lists do not.
 const DISTINCT_SHARE: f64 = 0.6;
+
 /// Where a lesson repeats itself: within one of its sections, or in all of its texts together.
 pub(crate) fn looping(sections: &[&str], texts: &[&str]) -> Option<String> {
     for section in sections {
@@ -33,8 +38,29 @@ pub(crate) fn looping(sections: &[&str], texts: &[&str]) -> Option<String> {
             run.len()
         ));
     }
+    if let Some(word) = words.iter().find(|word| stutters(word)) {
+        return Some(format!("\"{word}\" is no word"));
+    }
     (distinct_share(&words) < DISTINCT_SHARE)
         .then(|| "the same words come again and again".to_owned())
+}
+
+/// Whether a word of a text is the same few letters again and again. Numbers may be: "1000000".
+pub(crate) fn stuttering(text: &str) -> bool {
+    words(text).iter().any(|word| stutters(word))
+}
+
+fn stutters(word: &str) -> bool {
+    let letters: Vec<char> = word.chars().collect();
+    let repeats = |run: &[char], size: usize| {
+        run.iter().all(|letter| letter.is_alphabetic())
+            && run.iter().zip(&run[size..]).all(|(a, b)| a == b)
+    };
+    (1..=SYLLABLE_LETTERS_MAX).any(|size| {
+        letters
+            .windows(size * STUTTER_LETTERS)
+            .any(|run| repeats(run, size))
+    })
 }
 
 /// A sentence that stands in these texts more than `times` times.
@@ -80,6 +106,28 @@ mod tests {
         let text = "one two three four ".repeat(20);
         assert!(distinct_share(&words(&text)) < DISTINCT_SHARE);
         assert!(looping(&[], &[&text]).is_some());
+    }
+
+    #[test]
+    fn the_same_letters_again_and_again_are_no_word() {
+        for text in [
+            "The role of cacacacaca",
+            "Aaaa",
+            "a bananananana",
+            "tidetidetidetide",
+        ] {
+            assert!(stuttering(text), "{text}");
+            assert!(looping(&[], &[text]).is_some(), "{text}");
+        }
+        for text in [
+            "Mississippi",
+            "10000000 tides",
+            "Louis XVIII",
+            "Seeelefant",
+            "潮潮潮潮",
+        ] {
+            assert!(!stuttering(text), "{text}");
+        }
     }
 
     #[test]

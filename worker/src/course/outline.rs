@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{
     limits::Limits,
+    loops::stuttering,
     schema::{list, object, text, tuple},
     text::{normalise, shared_words, tidy, words},
 };
@@ -34,6 +35,12 @@ pub(crate) struct ModuleDraft {
 pub(crate) struct LessonPlan {
     pub(crate) title: String,
     pub(crate) objective: String,
+}
+
+impl LessonPlan {
+    fn is_sound(&self) -> bool {
+        !stuttering(&self.title) && !stuttering(&self.objective)
+    }
 }
 
 /// How many lessons each module holds: about three, as even as can be, the larger modules first.
@@ -101,6 +108,18 @@ impl OutlineDraft {
         self.modules.iter().flat_map(|module| &module.lessons)
     }
 
+    /// Every text that an author reads in the plan.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        let modules = self.modules.iter().map(|module| module.title.as_str());
+        let lessons = self
+            .lessons()
+            .flat_map(|lesson| [lesson.title.as_str(), lesson.objective.as_str()]);
+        [self.title.as_str(), self.summary.as_str()]
+            .into_iter()
+            .chain(modules)
+            .chain(lessons)
+    }
+
     /// The same outline with every text tidied.
     pub(crate) fn tidied(mut self) -> Self {
         self.title = tidy(&self.title);
@@ -115,7 +134,8 @@ impl OutlineDraft {
         self
     }
 
-    /// The same outline, with lessons of another one in the place of those whose title is taken.
+    /// The same outline, with lessons of another one in the place of those whose title is taken or
+    /// that stutter.
     ///
     /// Lessons stand alone: a title that comes twice is no reason to throw the whole plan away.
     pub(crate) fn mended(mut self, other: &Self, planned: Option<&Self>) -> Self {
@@ -131,12 +151,12 @@ impl OutlineDraft {
             .iter_mut()
             .flat_map(|module| &mut module.lessons);
         for lesson in lessons {
-            if taken.insert(title(lesson)) {
+            if lesson.is_sound() && taken.insert(title(lesson)) {
                 continue;
             }
             let fresh = |lesson: &&LessonPlan| {
                 let title = title(lesson);
-                !taken.contains(&title) && !own.contains(&title)
+                lesson.is_sound() && !taken.contains(&title) && !own.contains(&title)
             };
             if let Some(spare) = other.lessons().find(fresh) {
                 taken.insert(title(spare));

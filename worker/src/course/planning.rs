@@ -10,6 +10,7 @@ use super::{
     ask::{Answer, Part},
     gates::flag,
     limits::Limits,
+    loops::stuttering,
     outline::{self, OutlineDraft},
     prompts::{self, OutlineVariables, Setting},
     sampling,
@@ -29,7 +30,7 @@ pub(crate) async fn plan(course: &Course, model: &Loaded, run: &Run) -> Result<P
         let part = part(course, &limits, number, size, planned)?;
         let gates = |draft: &OutlineDraft| gates(draft, planned, &course.brief.topic);
         let join = |best: Option<&OutlineDraft>, later: OutlineDraft| match best {
-            Some(best) => best.clone().mended(&later, planned),
+            Some(best) => better(best.clone().mended(&later, planned), later, gates),
             None => later,
         };
         let asking = part.ask(model, run.cancelled(), join, gates);
@@ -125,6 +126,19 @@ fn notes(brief: &Brief, limits: &Limits, planned: Option<&OutlineDraft>) -> Stri
     notes.to_owned()
 }
 
+/// The one of two outlines in which less is wrong, the first where they are equal.
+fn better(
+    first: OutlineDraft,
+    second: OutlineDraft,
+    gates: impl Fn(&OutlineDraft) -> Vec<Flag>,
+) -> OutlineDraft {
+    if gates(&second).len() < gates(&first).len() {
+        second
+    } else {
+        first
+    }
+}
+
 /// What is wrong with an outline, or with a part of one that comes after `planned`.
 fn gates(draft: &OutlineDraft, planned: Option<&OutlineDraft>, topic: &str) -> Vec<Flag> {
     let draft = draft.clone().tidied();
@@ -142,6 +156,8 @@ fn gates(draft: &OutlineDraft, planned: Option<&OutlineDraft>, topic: &str) -> V
             format!("lesson {} has the title of an earlier one", lesson + 1),
         ));
     }
+    let broken = draft.texts().filter(|text| stuttering(text));
+    flags.extend(broken.map(|text| flag("loop", format!("\"{text}\" repeats itself"))));
     flags
 }
 
@@ -206,6 +222,22 @@ mod tests {
         assert_eq!(gates(&draft, None, "tides"), []);
         assert_eq!(gates(&draft, Some(&good("tides", 2)), "tides").len(), 2);
         assert_eq!(gates(&draft, None, "bread")[0].gate, "topic");
+    }
+
+    #[test]
+    fn an_outline_that_stutters_is_asked_for_again() {
+        let find = |draft: &OutlineDraft| gates(draft, None, "tides");
+        let mut draft = good("tides", 3);
+        draft.modules[0].lessons[1].title = "tides and cacacacaca".to_owned();
+        assert_eq!(find(&draft)[0].gate, "loop");
+
+        let mended = draft.clone().mended(&good("tides at night", 3), None);
+        assert_eq!(find(&mended), []);
+        assert_eq!(mended.modules[0].lessons[0], draft.modules[0].lessons[0]);
+
+        // What cannot be mended is replaced whole.
+        draft.title = "cacacacaca".to_owned();
+        assert_eq!(better(draft, mended.clone(), find), mended);
     }
 
     #[test]
