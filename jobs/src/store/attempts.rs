@@ -1,11 +1,13 @@
 //! The log of attempts: who started a task when, and how that ended.
+//!
+//! Starts and successes, of which there are many, write it in their own statement.
 
 use chrono::{DateTime, Utc};
-use models::{Conn, OwnerId, Result, TaskId, Tx, sql, sql::Ids};
+use models::{Conn, OwnerId, Result, TaskId, Tx, sql};
 use sqlx::types::Json;
 
 use crate::{
-    task::{Attempt, Failure, Lease, Task},
+    task::{Attempt, Failure, Lease},
     word::Ending,
 };
 
@@ -18,23 +20,6 @@ pub async fn attempts(conn: &mut Conn, owner: OwnerId, id: TaskId) -> Result<Vec
         order by attempt",
         id, owner,
     )
-}
-
-/// Logs the attempts that a worker just started.
-pub(super) async fn begin(tx: &mut Tx, tasks: &[Task], now: DateTime<Utc>) -> Result<()> {
-    let ids: Ids = tasks.iter().map(|task| task.id).collect();
-    sql!(
-        tx, execute,
-        postgres
-        "insert into task_attempts (task_id, attempt, worker, started_at)
-        select id, attempt, worker, $2 from tasks where id = any($1)",
-        sqlite
-        "insert into task_attempts (task_id, attempt, worker, started_at)
-        select id, attempt, worker, $2 from tasks
-        where id in (select unhex(value) from json_each($1))",
-        ids, now,
-    )
-    .map(|_| ())
 }
 
 /// Logs how an attempt ended.
@@ -55,28 +40,6 @@ pub(super) async fn end(
         now,
         ending,
         error.map(Json),
-    )
-    .map(|_| ())
-}
-
-/// Logs that the present attempts of many tasks ended the same way, and well.
-pub(super) async fn end_many(
-    tx: &mut Tx,
-    tasks: &[Task],
-    ending: Ending,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    let ids: Ids = tasks.iter().map(|task| task.id).collect();
-    sql!(
-        tx, execute,
-        postgres
-        "update task_attempts set ended_at = $2, outcome = $3
-        where task_id = any($1) and attempt = (select attempt from tasks where id = task_id)",
-        sqlite
-        "update task_attempts set ended_at = $2, outcome = $3
-        where task_id in (select unhex(value) from json_each($1))
-            and attempt = (select attempt from tasks where id = task_id)",
-        ids, now, ending,
     )
     .map(|_| ())
 }

@@ -44,8 +44,11 @@ pub async fn events_many(
         postgres
         "select f.n - 1 as n, e.seq, e.event, e.data, e.created_at
         from jsonb_array_elements($1) with ordinality as f (value, n)
-        join tasks t on t.id = cast(f.value ->> 1 as uuid)
-            and t.owner_id = cast(f.value ->> 0 as uuid)
+        cross join lateral (
+            select id from tasks
+            where id = cast(f.value ->> 1 as uuid) and owner_id = cast(f.value ->> 0 as uuid)
+            limit 1
+        ) t
         cross join lateral (
             select * from task_events
             where task_id = t.id and seq > cast(f.value ->> 2 as bigint)

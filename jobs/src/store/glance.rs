@@ -53,9 +53,13 @@ pub async fn glance_many(conn: &mut Conn, wanted: &[Wanted]) -> Result<Vec<Optio
     let rows = sql!(
         conn, fetch_all Glance,
         postgres
+        // One by one through the index: a plan that was made while the table was small would read all
+        // of it for ever.
         "select t.id, t.owner_id, state, version, percent, created_at, started_at, updated_at
         from unnest($1, $2) as w (id, owner_id)
-        join tasks t on t.id = w.id and t.owner_id = w.owner_id",
+        cross join lateral (
+            select * from tasks where id = w.id and owner_id = w.owner_id limit 1
+        ) t",
         sqlite
         "select t.id, t.owner_id, state, version, percent, created_at, started_at, updated_at
         from json_each($1) w join json_each($2) o on o.key = w.key
@@ -74,7 +78,9 @@ pub async fn find_many(conn: &mut Conn, wanted: &[Wanted]) -> Result<Vec<Option<
         conn, fetch_all Task,
         postgres
         "select t.* from unnest($1, $2) as w (id, owner_id)
-        join tasks t on t.id = w.id and t.owner_id = w.owner_id",
+        cross join lateral (
+            select * from tasks where id = w.id and owner_id = w.owner_id limit 1
+        ) t",
         sqlite
         "select t.* from json_each($1) w join json_each($2) o on o.key = w.key
         join tasks t on t.id = unhex(w.value) and t.owner_id = unhex(o.value)",

@@ -30,10 +30,10 @@ pub(super) async fn with_parents(tx: &mut Tx, ids: Ids) -> Result<()> {
         tx, execute,
         postgres
         "select id from tasks
-        where id in (
+        where id = any(array(
             select unnest($1)
             union all
-            select parent_id from tasks where id = any($1) and parent_id is not null)
+            select parent_id from tasks where id = any($1) and parent_id is not null))
         order by id desc
         for no key update",
         // A transaction there is the only writer from its beginning.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use models::{Db, Result, TaskId, Tx, sql, sql::Ids};
 
 use super::{
-    attempts, count,
+    count,
     due::{self, Choice, Turn},
     events,
 };
@@ -52,7 +52,6 @@ async fn begin(mut tx: Tx, ids: &[TaskId], worker: &str, now: DateTime<Utc>) -> 
         tx.rollback().await?;
         return Ok(tasks);
     }
-    attempts::begin(&mut tx, &tasks, now).await?;
     events::states(&mut tx, &tasks, now).await?;
     tx.commit().await?;
     for task in &tasks {
@@ -61,6 +60,7 @@ async fn begin(mut tx: Tx, ids: &[TaskId], worker: &str, now: DateTime<Utc>) -> 
     Ok(tasks)
 }
 
+/// Takes the tasks that can be started, and logs their attempts.
 async fn claim(tx: &mut Tx, ids: Ids, worker: &str, now: DateTime<Utc>) -> Result<Vec<Task>> {
     sql!(
         tx, fetch_all Task,
@@ -68,21 +68,27 @@ async fn claim(tx: &mut Tx, ids: Ids, worker: &str, now: DateTime<Utc>) -> Resul
         // Skipping rows that somebody else has in hand keeps claimers from waiting for each other.
         // The state is compared so that no index of all that is queued can serve, and the ids are an array
         // rather than a join: PostgreSQL would read all, where it has planned while there was little.
-        "update tasks
-        set state = 'running', attempt = attempt + 1, version = version + 1, lease_until = $3,
-            worker = $2, waiting_reason = null, started_at = coalesce(started_at, $4),
-            updated_at = $4
-        where id = any(array(
-                select id from tasks where id = any($1) order by id for no key update skip locked
-            ))
-            and state || '' = 'queued' and run_at <= $4
-            and attempt - attempts_spared < attempts_max
-            and (expires_at is null or expires_at > $4)
-            and not exists (
-                select 1 from queues
-                where queues.queue = tasks.queue and mode = 'paused'
-                    and (paused_until is null or paused_until > $4))
-        returning *",
+        "with claimed as (
+            update tasks
+            set state = 'running', attempt = attempt + 1, version = version + 1, lease_until = $3,
+                worker = $2, waiting_reason = null, started_at = coalesce(started_at, $4),
+                updated_at = $4
+            where id = any(array(
+                    select id from tasks where id = any($1) order by id for no key update skip locked
+                ))
+                and state || '' = 'queued' and run_at <= $4
+                and attempt - attempts_spared < attempts_max
+                and (expires_at is null or expires_at > $4)
+                and not exists (
+                    select 1 from queues
+                    where queues.queue = tasks.queue and mode = 'paused'
+                        and (paused_until is null or paused_until > $4))
+            returning *
+        ), logged as (
+            insert into task_attempts (task_id, attempt, worker, started_at)
+            select id, attempt, worker, $4 from claimed
+        )
+        select * from claimed",
         sqlite
         "update tasks
         set state = 'running', attempt = attempt + 1, version = version + 1, lease_until = $3,
@@ -96,7 +102,14 @@ async fn claim(tx: &mut Tx, ids: Ids, worker: &str, now: DateTime<Utc>) -> Resul
                 select 1 from queues
                 where queues.queue = tasks.queue and mode = 'paused'
                     and (paused_until is null or paused_until > $4))
-        returning *",
+        returning *;
+        insert into task_attempts (task_id, attempt, worker, started_at)
+        select id, attempt, worker, $4 from tasks
+        where id in (select unhex(value) from json_each($1))
+            and state = 'running' and worker = $2 and updated_at = $4
+            and not exists (
+                select 1 from task_attempts a
+                where a.task_id = tasks.id and a.attempt = tasks.attempt)",
         ids, worker, now + Lease::DURATION, now,
     )
 }

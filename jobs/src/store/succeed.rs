@@ -9,7 +9,7 @@ use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Changed, attempts, count, events, lock, parent};
+use super::{Changed, count, events, lock, parent};
 use crate::{
     task::{Lease, Task, Usage},
     word::Ending,
@@ -62,7 +62,6 @@ pub async fn succeed_many(
     )
     .await?;
     let ended = update(tx, &successes.iter().map(Row::of).collect::<Vec<_>>(), now).await?;
-    attempts::end_many(tx, &ended, Ending::Succeeded, now).await?;
     events::states(tx, &ended, now).await?;
     let mut changes = BTreeMap::new();
     for task in ended {
@@ -98,20 +97,32 @@ impl<'s> Row<'s> {
     }
 }
 
+/// Ends the tasks whose lease was not lost, and their attempts.
 async fn update(tx: &mut Tx, rows: &[Row<'_>], now: DateTime<Utc>) -> Result<Vec<Task>> {
     sql!(
         tx, fetch_all Task,
         postgres
         // The state is compared so that no index of all that runs can serve: it is full of rows that
-        // run no more.
-        "update tasks
-        set state = 'succeeded', result = r.result, error = null, warnings = r.warnings,
-            usage = r.usage, percent = 100, lease_until = null, finished_at = $2,
-            version = version + 1, updated_at = $2
-        from jsonb_to_recordset($1)
-            as r (id uuid, attempt bigint, result jsonb, warnings jsonb, usage jsonb)
-        where tasks.id = r.id and tasks.attempt = r.attempt and state || '' = 'running'
-        returning tasks.*",
+        // run no more. The ids come as an array as well: by the join alone PostgreSQL would read all
+        // tasks, where it has planned while there were few.
+        "with ended as (
+            update tasks
+            set state = 'succeeded', result = r.result, error = null, warnings = r.warnings,
+                usage = r.usage, percent = 100, lease_until = null, finished_at = $2,
+                version = version + 1, updated_at = $2
+            from jsonb_to_recordset($1)
+                as r (id uuid, attempt bigint, result jsonb, warnings jsonb, usage jsonb)
+            where tasks.id = any(array(
+                    select cast(value ->> 'id' as uuid) from jsonb_array_elements($1)
+                ))
+                and tasks.id = r.id and tasks.attempt = r.attempt and state || '' = 'running'
+            returning tasks.*
+        ), logged as (
+            update task_attempts set ended_at = $2, outcome = $3
+            where task_id = any(array(select id from ended))
+                and attempt = (select attempt from tasks where id = task_id)
+        )
+        select * from ended",
         sqlite
         "update tasks
         set state = 'succeeded', result = r.value -> 'result', error = null,
@@ -120,7 +131,12 @@ async fn update(tx: &mut Tx, rows: &[Row<'_>], now: DateTime<Utc>) -> Result<Vec
         from json_each($1) r
         where tasks.id = unhex(r.value ->> 'id') and tasks.attempt = r.value ->> 'attempt'
             and state = 'running'
-        returning *",
-        Json(rows), now,
+        returning *;
+        update task_attempts set ended_at = $2, outcome = $3
+        where task_id in (select unhex(value ->> 'id') from json_each($1)) and ended_at is null
+            and attempt = (
+                select attempt from tasks
+                where id = task_id and state = 'succeeded' and finished_at = $2)",
+        Json(rows), now, Ending::Succeeded,
     )
 }

@@ -10,6 +10,7 @@ mod fair;
 mod families;
 mod find;
 mod given_up;
+mod grown;
 mod history;
 mod leases;
 mod polls;
