@@ -41,6 +41,10 @@ pub async fn due(
     turn: &mut Turn,
     limit: usize,
 ) -> Result<Vec<TaskId>> {
+    // Mostly there is nothing, and then nobody is kept waiting.
+    if limit == 0 || !is_waited_in(&mut db.conn().await?, queue).await? {
+        return Ok(Vec::new());
+    }
     let choice = Choice {
         rung_before,
         rung: false,
@@ -76,21 +80,16 @@ pub(super) async fn choose(
     turn: &mut Turn,
     choice: &Choice,
 ) -> Result<Option<(Tx, Vec<TaskId>)>> {
-    if choice.limit == 0 {
-        return Ok(None);
-    }
-    let lines = lines(&mut db.conn().await?, queue, turn).await?;
-    if lines.is_empty() {
-        return Ok(None);
-    }
     let mut tx = db.begin().await?;
-    if !chooses_alone(&mut tx, queue, now).await? {
+    choose_alone(&mut tx, queue).await?;
+    let (lines, running) = lines(&mut tx, queue, turn, now).await?;
+    let lines = with_room(lines, &running);
+    if lines.is_empty() {
         tx.rollback().await?;
         return Ok(None);
     }
     let passed_over = if choice.rung { 0 } else { RUNG_MAX };
     let look = ((passed_over + 2 * choice.limit) / lines.len()).max(LOOK_MIN);
-    let lines = with_room(&mut tx, queue, lines).await?;
     let times = (now, choice.rung_before);
     let candidates = candidates(&mut tx, queue, &lines, times, look).await?;
     let mut ids = fair::order(&lines, candidates, choice.rung, now);
@@ -98,21 +97,65 @@ pub(super) async fn choose(
     Ok(Some((tx, ids)))
 }
 
-/// The lines of a queue from the turn on.
-async fn lines(conn: &mut Conn, queue: Queue, turn: &mut Turn) -> Result<Vec<(OwnerId, String)>> {
+/// Whether any task of a queue is queued.
+async fn is_waited_in(conn: &mut Conn, queue: Queue) -> Result<bool> {
+    let (waits,) = sql!(
+        conn,
+        fetch_one One<bool>,
+        "select exists (
+            select 1 from tasks where state = 'queued' and attempts_spared >= 0 and queue = $1)",
+        queue,
+    )?;
+    Ok(waits)
+}
+
+/// Waits until nobody else chooses from the queue.
+async fn choose_alone(tx: &mut Tx, queue: Queue) -> Result<()> {
+    // In a statement of its own: what the next ones see must be later than what others chose. SQLite
+    // has one writer, which this transaction is.
+    sql!(
+        tx, execute,
+        postgres "select pg_advisory_xact_lock(hashtextextended('lyo.due.' || $1, 0))",
+        sqlite "select $1",
+        queue,
+    )
+    .map(|_| ())
+}
+
+/// An owner's tasks of a kind, and how many of them run.
+#[derive(sqlx::FromRow)]
+struct Counted {
+    owner_id: OwnerId,
+    kind: String,
+    /// The place of the line among those that were asked for; 0 where the row says what runs.
+    n: i64,
+    running: i64,
+}
+
+/// The lines of a queue from the turn on, none when it is paused, and beside them what runs.
+async fn lines(
+    conn: &mut Conn,
+    queue: Queue,
+    turn: &mut Turn,
+    now: DateTime<Utc>,
+) -> Result<(Vec<Counted>, Vec<Counted>)> {
     let (owner, kind) = turn
         .0
         .take()
         .unwrap_or_else(|| (OwnerId::LOCAL, String::new()));
-    let lines = sql!(
+    let rows = sql!(
         conn,
-        fetch_all(OwnerId, String),
+        fetch_all Counted,
         "with recursive lines (owner_id, kind, n) as (
             select owner_id, kind, cast(1 as bigint) from tasks
             where id = (
                 select id from tasks
                 where state = 'queued' and attempts_spared >= 0 and queue = $1
                     and (owner_id, kind) > ($2, $3)
+                    and not exists (
+                        select 1 from queues
+                        where queue = $1 and mode = 'paused'
+                            and (paused_until is null or paused_until > $5))
                 order by owner_id, kind, priority, run_at, id
                 limit 1)
             union all
@@ -130,58 +173,40 @@ async fn lines(conn: &mut Conn, queue: Queue, turn: &mut Turn) -> Result<Vec<(Ow
                 limit 1))
             where l.n < $4
         )
-        select owner_id, kind from lines",
+        select owner_id, kind, n, cast(0 as bigint) as running from lines
+        union all
+        select owner_id, kind, cast(0 as bigint), count(*) from tasks
+        where state = 'running' and queue = $1
+        group by owner_id, kind",
         queue,
         owner,
         kind,
         i64::try_from(LINES_MAX).unwrap_or(i64::MAX),
-    )?;
-    if lines.len() == LINES_MAX {
-        turn.0 = lines.last().cloned();
-    }
-    Ok(lines)
-}
-
-/// Waits until nobody else chooses from the queue. False when it is paused.
-async fn chooses_alone(tx: &mut Tx, queue: Queue, now: DateTime<Utc>) -> Result<bool> {
-    // In a statement of its own: what the next ones see must be later than what others chose. SQLite
-    // has one writer, which this transaction is.
-    sql!(
-        tx, execute,
-        postgres "select pg_advisory_xact_lock(hashtextextended('lyo.due.' || $1, 0))",
-        sqlite "select $1",
-        queue,
-    )?;
-    let (open,) = sql!(
-        tx,
-        fetch_one One<bool>,
-        "select not exists (
-            select 1 from queues
-            where queue = $1 and mode = 'paused' and (paused_until is null or paused_until > $2))",
-        queue,
         now,
     )?;
-    Ok(open)
+    let (mut lines, running): (Vec<_>, Vec<_>) =
+        rows.into_iter().partition(|row: &Counted| row.n > 0);
+    lines.sort_by_key(|line| line.n);
+    if let Some(last) = lines.get(LINES_MAX - 1) {
+        turn.0 = Some((last.owner_id, last.kind.clone()));
+    }
+    Ok((lines, running))
 }
 
 /// The lines that have room, with what their owners have running.
-async fn with_room(tx: &mut Tx, queue: Queue, lines: Vec<(OwnerId, String)>) -> Result<Vec<Line>> {
-    let running = sql!(
-        tx,
-        fetch_all(OwnerId, String, i64),
-        "select owner_id, kind, count(*) from tasks
-        where state = 'running' and queue = $1
-        group by owner_id, kind",
-        queue,
-    )?;
+fn with_room(lines: Vec<Counted>, running: &[Counted]) -> Vec<Line> {
     let mut busy = HashMap::<OwnerId, usize>::new();
     let mut busy_with = HashMap::<(OwnerId, &str), usize>::new();
-    for (owner, kind, count) in &running {
-        let count = usize::try_from(*count).unwrap_or(usize::MAX);
-        *busy.entry(*owner).or_default() += count;
-        busy_with.insert((*owner, kind), count);
+    for row in running {
+        let count = usize::try_from(row.running).unwrap_or(usize::MAX);
+        *busy.entry(row.owner_id).or_default() += count;
+        busy_with.insert((row.owner_id, &row.kind), count);
     }
-    let line = |(owner, kind): (OwnerId, String)| {
+    let line = |Counted {
+                    owner_id: owner,
+                    kind,
+                    ..
+                }| {
         let running = busy_with.get(&(owner, kind.as_str())).copied().unwrap_or(0);
         let most = kinds::find(&kind).and_then(|kind| kind.per_owner_max);
         Line {
@@ -191,11 +216,11 @@ async fn with_room(tx: &mut Tx, queue: Queue, lines: Vec<(OwnerId, String)>) -> 
             busy: busy.get(&owner).copied().unwrap_or(0),
         }
     };
-    Ok(lines
+    lines
         .into_iter()
         .map(line)
         .filter(|line| line.room > 0)
-        .collect())
+        .collect()
 }
 
 /// The first tasks of each line, at most `look` of each priority.
