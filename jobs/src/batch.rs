@@ -1,18 +1,20 @@
 //! Group commit: what comes while a batch is in flight makes the next batch.
 //!
 //! An idle system pays nothing for it, since the first item goes at once and alone. Under load many
-//! items share one transaction, because commits are what a database has few of.
+//! items share one transaction, because commits are what a database has few of. Where they need not
+//! be quick, a busy line also waits a moment after each batch, so that more of them do.
 
 use std::{
     collections::VecDeque,
     fmt,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
 use models::{Error, Result};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::sleep};
 
 /// Does one thing for many callers at a time; clones share the line.
 ///
@@ -24,6 +26,7 @@ type Work<I, O> = dyn Fn(Arc<[I]>) -> BoxFuture<'static, Result<Vec<O>>> + Send 
 
 struct Inner<I, O> {
     most: usize,
+    pause: Duration,
     work: Box<Work<I, O>>,
     line: Mutex<Line<I, O>>,
 }
@@ -48,8 +51,22 @@ where
     where
         F: Future<Output = Result<Vec<O>>> + Send + 'static,
     {
+        Self::unhurried(most, Duration::ZERO, work)
+    }
+
+    /// The same, with a `pause` between two batches where the first had company and the second is not
+    /// half full.
+    pub fn unhurried<F>(
+        most: usize,
+        pause: Duration,
+        work: impl Fn(Arc<[I]>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<Vec<O>>> + Send + 'static,
+    {
         Self(Arc::new(Inner {
             most: most.max(1),
+            pause,
             work: Box::new(move |items| work(items).boxed()),
             line: Mutex::new(Line {
                 waiting: VecDeque::new(),
@@ -105,6 +122,10 @@ impl<I: Clone, O> Inner<I, O> {
                     }
                 }
                 Err(error) => self.one_by_one(&items, answers, error).await,
+            }
+            if items.len() > 1 && !self.pause.is_zero() && self.line().waiting.len() < self.most / 2
+            {
+                sleep(self.pause).await;
             }
         }
     }

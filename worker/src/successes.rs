@@ -1,6 +1,6 @@
 //! The successes of this process, written together.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jobs::{
     Lease,
@@ -11,6 +11,8 @@ use models::Db;
 
 /// Successes that are written in one transaction at most.
 const TOGETHER_MAX: usize = 256;
+/// While many tasks end, they do in transactions that are so far apart.
+const PAUSE: Duration = Duration::from_millis(4);
 
 /// Writes successes; answers what changed, or nothing where the lease was lost.
 pub(crate) type Successes = Batch<(Lease, Success), Option<Changed>>;
@@ -18,7 +20,7 @@ pub(crate) type Successes = Batch<(Lease, Success), Option<Changed>>;
 /// The line in which finished attempts wait for each other.
 pub(crate) fn successes(db: &Db) -> Successes {
     let db = db.clone();
-    Batch::new(TOGETHER_MAX, move |done: Arc<[_]>| {
+    Batch::unhurried(TOGETHER_MAX, PAUSE, move |done: Arc<[_]>| {
         let db = db.clone();
         async move {
             let mut tx = db.begin().await?;
