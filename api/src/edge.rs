@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use metrics::{counter, histogram};
 use poem::{
     Endpoint, EndpointExt, IntoResponse, Request, Response, Result,
-    http::{HeaderMap, HeaderValue, Method, Uri, header, uri::PathAndQuery},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, uri::PathAndQuery},
     middleware::Cors,
 };
 use tokio::time::timeout;
@@ -25,14 +25,24 @@ use crate::{
 
 /// What every answer tells a browser: it is what it says it is, stands in no frame of another site, and
 /// its address, which may hold a token, is nobody else's business.
-const SAFEGUARDS: [(&str, &str); 3] = [
-    ("x-content-type-options", "nosniff"),
-    ("x-frame-options", "DENY"),
-    ("referrer-policy", "no-referrer"),
+static SAFEGUARDS: [(HeaderName, HeaderValue); 3] = [
+    (
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    ),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    ),
 ];
 
 /// Whether an answer may be part of another site's page: only where such pages are known.
-const EMBEDDING: &str = "cross-origin-resource-policy";
+static EMBEDDING: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// How much may be asked for, and what is left of it (draft-ietf-httpapi-ratelimit-headers).
+static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// The headers of an answer that a page of another site may read.
 const EXPOSED: [&str; 14] = [
@@ -116,12 +126,13 @@ async fn refuse_origin<E: Endpoint<Output = Response>>(
     edge: Arc<E>,
     request: Request,
 ) -> Result<Response> {
-    let path = request.uri().path().to_owned();
-    let context = RequestContext::new(request.headers());
+    let uri = request.uri().clone();
+    let sent = request.headers().get(REQUEST_ID).cloned();
     let answered = edge.call(request).await;
     Ok(answered.unwrap_or_else(|_| {
         let code = &codes::ORIGIN_NOT_ALLOWED;
-        Problem::new(code, code.meaning).answer(&path, &context.request_id)
+        let context = RequestContext::named(sent.as_ref());
+        Problem::new(code, code.meaning).answer(uri.path(), &context.request_id)
     }))
 }
 
@@ -171,10 +182,10 @@ async fn answer<E: Endpoint>(
     if let Some(traceparent) = traceparent {
         headers.insert(TRACEPARENT, traceparent);
     }
-    for (name, value) in SAFEGUARDS {
-        headers.insert(name, HeaderValue::from_static(value));
+    for (name, value) in &SAFEGUARDS {
+        headers.insert(name, value.clone());
     }
-    headers.insert(EMBEDDING, HeaderValue::from_static(embedding));
+    headers.insert(&EMBEDDING, HeaderValue::from_static(embedding));
     if let Some((policy, left)) = context.budget.get() {
         tell_budget(headers, *policy, *left);
     }
@@ -192,17 +203,17 @@ async fn answer<E: Endpoint>(
     Ok(response)
 }
 
-/// Says how much may be asked for, and what is left of it (draft-ietf-httpapi-ratelimit-headers).
+/// Says how much may be asked for, and what is left of it.
 fn tell_budget(headers: &mut HeaderMap, policy: Policy, left: Left) {
     let Policy { name, burst, .. } = policy;
     let (window, whole_in) = (seconds(policy.window()), seconds(left.whole_in));
     let lines = [
         (
-            "ratelimit-policy",
+            &RATE_LIMIT_POLICY,
             format!("\"{name}\";q={burst};w={window}"),
         ),
         (
-            "ratelimit",
+            &RATE_LIMIT,
             format!("\"{name}\";r={};t={whole_in}", left.requests),
         ),
     ];

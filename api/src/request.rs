@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use poem::{FromRequest, Request, RequestBody, http::HeaderMap};
+use poem::{
+    FromRequest, Request, RequestBody,
+    http::{HeaderMap, HeaderValue},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -44,19 +47,28 @@ pub(crate) struct RequestContext {
 impl RequestContext {
     /// Reads the headers of a request.
     pub(crate) fn new(headers: &HeaderMap) -> Self {
-        let sane = |id: &&str| {
-            (1..=REQUEST_ID_LENGTH_MAX).contains(&id.len())
-                && id.bytes().all(|b| b.is_ascii_graphic())
-        };
-        let request_id = text(headers, REQUEST_ID)
-            .filter(sane)
-            .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned);
         let trace_id = text(headers, TRACEPARENT)
             .and_then(trace_id)
             .map(str::to_owned);
         Self {
-            request_id,
             trace_id,
+            ..Self::named(headers.get(REQUEST_ID))
+        }
+    }
+
+    /// Of a request of which only the header that names it is left.
+    pub(crate) fn named(sent: Option<&HeaderValue>) -> Self {
+        let sane = |id: &&str| {
+            (1..=REQUEST_ID_LENGTH_MAX).contains(&id.len())
+                && id.bytes().all(|b| b.is_ascii_graphic())
+        };
+        let request_id = sent
+            .and_then(|id| id.to_str().ok())
+            .filter(sane)
+            .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned);
+        Self {
+            request_id,
+            trace_id: None,
             budget: Arc::default(),
         }
     }

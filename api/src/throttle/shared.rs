@@ -25,7 +25,7 @@ const AWAY_PERIOD: Duration = Duration::from_secs(1);
 /// How long what was admitted in advance is good.
 const BLOCK_PERIOD: Duration = Duration::from_secs(1);
 /// How many are admitted in advance at most, and which part of a burst at most.
-const BLOCK_MAX: u32 = 32;
+const BLOCK_MAX: u32 = 256;
 const BLOCKS_A_BURST: u32 = 64;
 
 /// What the keys begin with; a digest follows, as bytes.
