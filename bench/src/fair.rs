@@ -25,7 +25,7 @@ use crate::process::Process;
 /// Tasks that are stored in one transaction.
 const TOGETHER: usize = 500;
 /// How often the few tasks are submitted, alone and beside many; all their waits count.
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 60;
 /// Between two rounds, so that the few tasks find what they would find at any other moment.
 const PAUSE: Duration = Duration::from_millis(300);
 /// How long a round may take.
