@@ -201,9 +201,13 @@ mod tests {
     /// Doubles numbers, remembers how many came at a time, refuses a batch with a 13 and panics at
     /// a 17. The gate lets so many batches through.
     fn doubler(most: usize) -> (Batch<u64, u64>, Sizes, Arc<Semaphore>) {
+        unhurried_doubler(most, Duration::ZERO)
+    }
+
+    fn unhurried_doubler(most: usize, pause: Duration) -> (Batch<u64, u64>, Sizes, Arc<Semaphore>) {
         let (sizes, gate) = (Sizes::default(), Arc::new(Semaphore::new(0)));
         let (seen, open) = (sizes.clone(), gate.clone());
-        let batch = Batch::new(most, move |items: Arc<[u64]>| {
+        let batch = Batch::unhurried(most, pause, move |items: Arc<[u64]>| {
             let (seen, open) = (seen.clone(), open.clone());
             async move {
                 open.acquire().await.map_err(|_| Error::Forbidden)?.forget();
@@ -242,6 +246,23 @@ mod tests {
             [3, 3, 2, 1],
             "the first in an empty line goes alone"
         );
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_busy_line_waits_for_company() -> Result<()> {
+        let (batch, seen, gate) = unhurried_doubler(100, Duration::from_secs(1));
+        gate.add_permits(100);
+        let late = async {
+            // Long enough for whoever does not wait.
+            sleep(Duration::from_millis(20)).await;
+            batch.add(4).await
+        };
+
+        tokio::try_join!(batch.add(1), batch.add(2))?;
+        tokio::try_join!(batch.add(3), late)?;
+
+        assert_eq!(sizes(&seen), [2, 2]);
         Ok(())
     }
 
