@@ -5,9 +5,14 @@ use std::time::Duration;
 use jobs::{
     Queue,
     bell::{Bell, RedisOptions},
+    kinds::Noop,
+    store::{self, Options},
     testing::TestRedis,
 };
-use models::testing::TestResult;
+use models::{
+    OwnerId,
+    testing::{TestDb, TestResult},
+};
 use tokio::time::{Instant, timeout};
 
 use crate::support::{MOMENT, api, hear_all, ids, outstanding, ring, until, worker};
@@ -112,4 +117,29 @@ async fn a_worker_that_is_gone_is_forgotten_with_what_it_had_fetched() -> TestRe
     assert_eq!(left, 0);
     worker.close().await;
     until(0, || redis.command(&["EXISTS", "{lyo:default}:workers"])).await
+}
+
+#[tokio::test]
+async fn a_short_queue_asks_for_a_relay_although_a_gone_worker_holds_rings() -> TestResult {
+    let (test, redis) = (TestDb::sqlite().await?, TestRedis::start().await?);
+    let key = |name: &str| format!("{{lyo:default}}:{name}");
+    redis
+        .command::<()>(&["HSET", &key("known"), &ids(1)[0].to_string(), "m7"])
+        .await?;
+    redis.command::<()>(&["SET", &key("more"), "64"]).await?;
+    let api = api(&redis)?;
+    let noop = Noop {
+        n: 1,
+        sleep_ms: 0,
+        fail: None,
+    };
+    let mut tx = test.db.begin().await?;
+    let task = store::enqueue(&mut tx, &noop, Options::by(OwnerId::LOCAL), test.db.now()).await?;
+    tx.commit().await?;
+
+    api.tell(&task, test.db.now());
+
+    // What is dropped while there is no room must not be dropped for ever.
+    until(0, || redis.command(&["EXISTS", "{lyo:default}:more"])).await?;
+    test.close().await
 }

@@ -67,22 +67,25 @@ impl Keys {
         let mut short = false;
         if !rings.fed.is_empty() || rings.low.is_some() {
             let left = self.push_some(conn, &rings.fed, rings.low, false).await?;
-            short = rings.low.is_some_and(|low| left <= low);
+            short = rings
+                .low
+                .is_some_and(|low| left.is_none_or(|left| left <= low));
         }
         if !rings.offered.is_empty() {
-            self.push_some(conn, &rings.offered, None, true).await?;
+            let left = self.push_some(conn, &rings.offered, None, true).await?;
+            short |= left.is_none();
         }
         Ok(short)
     }
 
-    /// Answers how many are outstanding.
+    /// Answers how many are outstanding; nothing when a relay should look.
     async fn push_some(
         &self,
         conn: &mut ConnectionManager,
         ids: &[TaskId],
         low: Option<usize>,
         offered: bool,
-    ) -> RedisResult<usize> {
+    ) -> RedisResult<Option<usize>> {
         let most = if offered {
             self.offered_max
         } else {
@@ -102,7 +105,8 @@ impl Keys {
         for id in ids {
             push.arg(id.to_string());
         }
-        push.invoke_async(conn).await
+        let left: i64 = push.invoke_async(conn).await?;
+        Ok(usize::try_from(left).ok())
     }
 
     /// Forgets messages of a worker. True when the relay should look for more.

@@ -2,8 +2,9 @@
 --
 -- A task waits in one message at most; one whose message was fetched may be rung again, since its
 -- worker may be gone. Rings that a relay did not choose are dropped while others wait and the database
--- holds more. What is dropped, a relay rings for when the queue has become short. Returns how many are
--- outstanding.
+-- holds more. What is dropped, a relay rings for when the queue has become short; it may be short
+-- already, when what is outstanding lies with a worker that is gone. Returns how many are outstanding,
+-- or -1 when a relay should look at once.
 --
 -- KEYS: data, active, meta, known, more, count
 -- ARGV: most, batch, channel, low (or empty), offered (0 or 1), task ids
@@ -11,7 +12,14 @@ local data, active, meta, known, more, count = unpack(KEYS)
 local most, batch = tonumber(ARGV[1]), tonumber(ARGV[2])
 local outstanding = redis.call('hlen', known)
 local low = ARGV[4]
-if ARGV[5] == '1' and outstanding > 0 and redis.call('exists', more) == 1 then return outstanding end
+if ARGV[5] == '1' and outstanding > 0 then
+  local short = tonumber(redis.call('get', more) or '-1')
+  if short >= outstanding then
+    redis.call('del', more)
+    return -1
+  end
+  if short >= 0 then return outstanding end
+end
 local waiting = {}
 for _, message in ipairs(redis.call('lrange', active, 0, -1)) do waiting[message] = true end
 
