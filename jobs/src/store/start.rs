@@ -106,8 +106,7 @@ async fn claim(tx: &mut Tx, ids: Ids, worker: &str, now: DateTime<Utc>) -> Resul
         insert into task_attempts (task_id, attempt, worker, started_at)
         select id, attempt, worker, $4 from tasks
         where id in (select unhex(value) from json_each($1))
-            and state = 'running' and worker = $2 and updated_at = $4
-            and not exists (
+            and state = 'running' and not exists (
                 select 1 from task_attempts a
                 where a.task_id = tasks.id and a.attempt = tasks.attempt)",
         ids, worker, now + Lease::DURATION, now,

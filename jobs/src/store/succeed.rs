@@ -134,9 +134,7 @@ async fn update(tx: &mut Tx, rows: &[Row<'_>], now: DateTime<Utc>) -> Result<Vec
         returning *;
         update task_attempts set ended_at = $2, outcome = $3
         where task_id in (select unhex(value ->> 'id') from json_each($1)) and ended_at is null
-            and attempt = (
-                select attempt from tasks
-                where id = task_id and state = 'succeeded' and finished_at = $2)",
+            and attempt = (select attempt from tasks where id = task_id and state = 'succeeded')",
         Json(rows), now, Ending::Succeeded,
     )
 }

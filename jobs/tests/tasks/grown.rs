@@ -45,16 +45,16 @@ async fn one_of_each(db: &Db) -> Result<()> {
     store::heartbeat(db, WORKER, now).await?;
     let mut conn = db.conn().await?;
     let wanted: Vec<_> = tasks.iter().map(|task| (task.owner_id, task.id)).collect();
-    assert_eq!(store::glance_many(&mut conn, &wanted).await?.len(), FEW);
-    assert_eq!(store::find_many(&mut conn, &wanted).await?.len(), FEW);
+    let glances = store::glance_many(&mut conn, &wanted).await?;
+    assert!(glances.iter().all(Option::is_some));
+    let found = store::find_many(&mut conn, &wanted).await?;
+    assert!(found.iter().all(Option::is_some));
     let followed: Vec<_> = tasks
         .iter()
         .map(|task| (OwnerId::LOCAL, task.id, 0))
         .collect();
-    assert_eq!(
-        store::events_many(&mut conn, &followed, 10).await?.len(),
-        FEW
-    );
+    let events = store::events_many(&mut conn, &followed, 10).await?;
+    assert!(events.iter().all(|events| !events.is_empty()));
     store::next_due(&mut conn, now).await?;
     drop(conn);
     let done: Vec<_> = tasks

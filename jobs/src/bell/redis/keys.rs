@@ -67,9 +67,7 @@ impl Keys {
         let mut short = false;
         if !rings.fed.is_empty() || rings.low.is_some() {
             let left = self.push_some(conn, &rings.fed, rings.low, false).await?;
-            short = rings
-                .low
-                .is_some_and(|low| left.is_none_or(|left| left <= low));
+            short = rings.low.is_some() && left <= rings.low;
         }
         if !rings.offered.is_empty() {
             let left = self.push_some(conn, &rings.offered, None, true).await?;
