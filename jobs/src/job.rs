@@ -46,6 +46,15 @@ impl Queue {
             batch => 2 * batch,
         }
     }
+
+    /// How many tasks of this queue a worker starts beyond its places, for owners that it does nothing
+    /// for in the queue: they need not wait for their turn. None where a task needs memory or cores.
+    pub const fn express_max(self) -> usize {
+        match self {
+            Self::Default => 32,
+            Self::Generation | Self::Email | Self::Media => 0,
+        }
+    }
 }
 
 /// A kind of work. The payload is this type; the worker has its handler.

@@ -1,11 +1,12 @@
 //! The attempts that run in this process, for the heartbeat and the drain.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use jobs::Lease;
+use jobs::{Lease, Queue};
+use models::OwnerId;
 
 use crate::run::Run;
 
@@ -29,6 +30,13 @@ impl Held {
     /// Every attempt that runs now.
     pub(crate) fn all(&self) -> Vec<Arc<Run>> {
         self.runs().values().cloned().collect()
+    }
+
+    /// The owners for whom something of a queue runs now.
+    pub(crate) fn owners(&self, queue: Queue) -> HashSet<OwnerId> {
+        let runs = self.runs();
+        let of_queue = runs.values().filter(|run| run.task().queue == queue);
+        of_queue.map(|run| run.task().owner_id).collect()
     }
 
     fn runs(&self) -> MutexGuard<'_, HashMap<Lease, Arc<Run>>> {

@@ -1,6 +1,6 @@
 //! Takes work from the bell, as much as there is room for, until told to stop.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use jobs::{
     Queue, Task,
@@ -29,6 +29,8 @@ use crate::{
 /// A worker that could not reach the database waits this long before it takes the next id. The id it
 /// dropped is rung again by the relay.
 const DATABASE_PAUSE: Duration = Duration::from_millis(500);
+/// Offers of tasks whose owners have something in hand are looked at no more often than that.
+const EXPRESS_PAUSE: Duration = Duration::from_millis(5);
 /// Tasks of a quick queue that run at the same time at least: they wait more than they compute, and
 /// while some are being started others are being ended.
 const QUICK_ROOM: usize = 256;
@@ -46,9 +48,9 @@ pub struct WorkerConfig {
     pub name: String,
     /// The queues it serves.
     pub queues: Vec<Queue>,
-    /// Tasks of one queue that run at the same time, at least 1; of `default` at least 256, of `email`
-    /// at least 32, of `media` up to twice as many as there are cores, and of the one that writes
-    /// courses at least as many as the model has places.
+    /// Tasks of one queue that run at the same time, at least 1; of `default` at least 256 and 32 more
+    /// for owners who have none there, of `email` at least 32, of `media` up to twice as many as there
+    /// are cores, and of the one that writes courses at least as many as the model has places.
     pub concurrency: usize,
     /// How long running tasks may go on after the worker was asked to stop.
     pub grace: Duration,
@@ -91,6 +93,10 @@ pub async fn run(config: WorkerConfig, ctx: Ctx, stop: CancellationToken) -> any
             successes: successes.clone(),
             pace: Arc::default(),
         };
+        if queue.express_max() > 0 {
+            let (taker, stop) = (taker.express(), stop.clone());
+            loops.spawn(async move { stop.run_until_cancelled(taker.take_offered()).await });
+        }
         let stop = stop.clone();
         loops.spawn(async move { stop.run_until_cancelled(taker.take()).await });
     }
@@ -173,6 +179,34 @@ impl Taker {
                 error!(%panic, "Tasks were started and have to be found again");
                 Search::default()
             });
+        }
+    }
+
+    /// The same with the places that are kept for owners for whom nothing runs here.
+    fn express(&self) -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(self.queue.express_max())),
+            ..self.clone()
+        }
+    }
+
+    /// Starts tasks of such owners as soon as they are offered, while all others wait for their turn.
+    async fn take_offered(&self) {
+        while let Some(room) = self.room(false).await
+            && let Some(most) = NonZeroUsize::new(room.num_permits())
+        {
+            let offers = self.ctx.bell.take_offered(self.queue, most).await;
+            let busy = self.held.owners(self.queue);
+            let new = offers.iter().filter(|offer| !busy.contains(&offer.owner));
+            let ids: Vec<_> = new.map(|offer| offer.id).collect();
+            if ids.is_empty() {
+                sleep(EXPRESS_PAUSE).await;
+                continue;
+            }
+            let start = self.clone().start(Some(ids), Search::default(), room);
+            if let Err(panic) = self.attempts.spawn(start).await {
+                error!(%panic, "Tasks were started and have to be found again");
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use models::TaskId;
 use tokio::sync::Notify;
 
 use super::{
+    express::{Express, Offer},
     line::Line,
     watchers::{Watch, Watchers},
 };
@@ -15,6 +16,7 @@ use crate::job::Queue;
 #[derive(Debug)]
 pub struct InProcess {
     lines: Vec<Line>,
+    express: Vec<Express>,
     pub(super) watchers: Arc<Watchers>,
     relay: Notify,
 }
@@ -24,6 +26,7 @@ impl InProcess {
     pub(super) fn new(hears: bool) -> Self {
         Self {
             lines: Queue::ALL.iter().map(|_| Line::default()).collect(),
+            express: Queue::ALL.iter().map(|_| Express::default()).collect(),
             watchers: Arc::new(Watchers::new(hears)),
             relay: Notify::new(),
         }
@@ -31,6 +34,17 @@ impl InProcess {
 
     pub(super) fn line(&self, queue: Queue) -> &Line {
         &self.lines[queue as usize]
+    }
+
+    pub(super) fn express(&self, queue: Queue) -> &Express {
+        &self.express[queue as usize]
+    }
+
+    pub(super) fn offer(&self, queue: Queue, offer: Offer) {
+        let rung = self.line(queue).offer(offer.id, queue.rings_max());
+        if !rung && queue.express_max() > 0 {
+            self.express(queue).push(offer);
+        }
     }
 
     pub(super) async fn take(&self, queue: Queue, most: usize) -> Vec<TaskId> {

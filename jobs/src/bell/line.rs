@@ -42,11 +42,13 @@ impl Line {
     }
 
     /// Adds a ring that does not come from the relay, if the line is shorter than `most` and nothing
-    /// that was not rung comes before it.
-    pub(super) fn offer(&self, id: TaskId, most: usize) {
-        if self.rings().offer(id, most) {
+    /// that was not rung comes before it. Whether it was added.
+    pub(super) fn offer(&self, id: TaskId, most: usize) -> bool {
+        let added = self.rings().offer(id, most);
+        if added {
             self.rung.notify_one();
         }
+        added
     }
 
     /// Takes one task at least and `most` at most; calls `starved` when the line has become short and

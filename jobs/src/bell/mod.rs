@@ -3,18 +3,20 @@
 //! A ring may be lost and may come twice. Nobody is told anything that is not in the row: whoever
 //! hears the bell reads the row, and the relay rings again for what nobody started.
 
+mod express;
 mod in_process;
 mod line;
 mod redis;
 mod watchers;
 
-use std::sync::Arc;
+use std::{num::NonZeroUsize, sync::Arc};
 
 use ::redis::aio::ConnectionManager;
 use chrono::{DateTime, Utc};
 use models::TaskId;
 
 pub use self::{
+    express::Offer,
     in_process::InProcess,
     line::RINGS_MAX,
     redis::{AddressError, OUTSTANDING_MAX, Redis, RedisOptions},
@@ -53,7 +55,7 @@ impl Bell {
         self.announce(task.id);
         let bounded = kinds::find(&task.kind).is_some_and(|kind| kind.per_owner_max.is_some());
         match task.state {
-            State::Queued if task.run_at <= now && !bounded => self.offer(task.queue, task.id),
+            State::Queued if task.run_at <= now && !bounded => self.offer(task),
             State::Queued => self.nudge(),
             // Its owner has room for another.
             state if bounded && state.is_done() => self.nudge(),
@@ -61,11 +63,16 @@ impl Bell {
         }
     }
 
-    /// Says that a task is due, unless others should go first: then the relay is asked in time.
-    fn offer(&self, queue: Queue, id: TaskId) {
+    /// Says that a task is due, unless others should go first: then the relay is asked in time, and
+    /// the task is offered to places that are kept for newcomers.
+    fn offer(&self, task: &Task) {
+        let offer = Offer {
+            id: task.id,
+            owner: task.owner_id,
+        };
         match self {
-            Self::InProcess(bell) => bell.line(queue).offer(id, queue.rings_max()),
-            Self::Redis(bell) => bell.offer(queue, id),
+            Self::InProcess(bell) => bell.offer(task.queue, offer),
+            Self::Redis(bell) => bell.offer(task.queue, offer),
         }
     }
 
@@ -93,6 +100,27 @@ impl Bell {
     /// least). Dropping the future loses no ring.
     pub async fn take(&self, queue: Queue, most: usize) -> Vec<TaskId> {
         self.local().take(queue, most).await
+    }
+
+    /// Takes tasks that became due while others waited: waits for one at least, and takes `most` at
+    /// most. They may be started by somebody else at any time; dropping the future may lose some,
+    /// which then take their turn.
+    pub async fn take_offered(&self, queue: Queue, most: NonZeroUsize) -> Vec<Offer> {
+        let express = self.local().express(queue);
+        loop {
+            express.offered().await;
+            let offers = match self {
+                Self::InProcess(_) => express.pop(most),
+                Self::Redis(bell) => bell.take_offered(queue, most).await,
+            };
+            if offers.len() >= most.get() {
+                // There may be more.
+                express.knock();
+            }
+            if !offers.is_empty() {
+                return offers;
+            }
+        }
     }
 
     /// Says that a task changed visibly. Never waits and never fails.

@@ -35,6 +35,8 @@ pub(crate) const GRACE: Duration = Duration::from_millis(200);
 
 /// A worker with a runtime, database connections and a bell of its own, as if it were a process.
 pub(crate) struct Worker {
+    /// What tells it of tasks.
+    pub(crate) bell: Bell,
     runtime: Runtime,
     stop: CancellationToken,
     running: JoinHandle<TestResult>,
@@ -95,10 +97,11 @@ impl Worker {
             concurrency,
             grace: GRACE,
         };
+        let bell = Bell::in_process();
+        let rung = bell.clone();
         let (url, model, token) = (test.url.clone(), model.clone(), stop.clone());
         let running = runtime.spawn(async move {
             let db = Db::connect(&url, &DbOptions::default()).await?;
-            let bell = Bell::in_process();
             let relay = tokio::spawn(relay::run(db.clone(), bell.clone(), token.clone()));
             let model = Models::ready(model);
             let ctx = Ctx {
@@ -119,6 +122,7 @@ impl Worker {
             Ok(())
         });
         Ok(Self {
+            bell: rung,
             runtime,
             stop,
             running,

@@ -3,17 +3,21 @@
 //! apalis decides most of the names: they begin with that of the queue. The braces keep everything of
 //! a queue in one slot, should a Redis Cluster be supported one day.
 
-use std::sync::LazyLock;
+use std::{num::NonZeroUsize, sync::LazyLock};
 
 use apalis_redis::Config;
-use models::TaskId;
-use redis::{RedisResult, Script, aio::ConnectionManager};
+use redis::{AsyncCommands as _, RedisResult, Script, aio::ConnectionManager};
 
 use super::outbox::Rings;
-use crate::{bell::OUTSTANDING_MAX, job::Queue};
+use crate::{
+    bell::{OUTSTANDING_MAX, Offer, express::OFFERS_MAX},
+    job::Queue,
+};
 
 /// The channel that tells of changed tasks: sixteen bytes each.
 pub(super) const CHANGED: &str = "lyo:changed";
+/// What the channel of a queue says when there is something in its express lane.
+pub(super) const OFFERED: &[u8] = b"offered";
 
 static PUSH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("push.lua")));
 static FINISH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("finish.lua")));
@@ -27,10 +31,13 @@ pub(super) struct Keys {
     pub(super) rung: String,
     /// Tasks that are outstanding, each with its newest message.
     pub(super) known: String,
+    /// Offers that were not taken yet.
+    express: String,
     more: String,
     count: String,
     batch: usize,
     offered_max: usize,
+    express_max: usize,
 }
 
 impl Keys {
@@ -50,10 +57,16 @@ impl Keys {
             config,
             rung: format!("{name}:rung"),
             known: format!("{name}:known"),
+            express: format!("{name}:express"),
             more: format!("{name}:more"),
             count: format!("{name}:count"),
             batch: queue.batch_max(),
             offered_max: queue.rings_max(),
+            express_max: if queue.express_max() > 0 {
+                OFFERS_MAX.get()
+            } else {
+                0
+            },
         }
     }
 
@@ -80,7 +93,7 @@ impl Keys {
     async fn push_some(
         &self,
         conn: &mut ConnectionManager,
-        ids: &[TaskId],
+        rings: &[impl ToString],
         low: Option<usize>,
         offered: bool,
     ) -> RedisResult<Option<usize>> {
@@ -95,16 +108,31 @@ impl Keys {
             .key(&self.known)
             .key(&self.more)
             .key(&self.count)
+            .key(&self.express)
             .arg(most)
             .arg(self.batch)
             .arg(&self.rung)
             .arg(low.map_or(String::new(), |low| low.to_string()))
-            .arg(u8::from(offered));
-        for id in ids {
-            push.arg(id.to_string());
+            .arg(u8::from(offered))
+            .arg(self.express_max);
+        for ring in rings {
+            push.arg(ring.to_string());
         }
         let left: i64 = push.invoke_async(conn).await?;
         Ok(usize::try_from(left).ok())
+    }
+
+    /// Takes from the express lane, `most` at most.
+    pub(super) async fn take_offered(
+        &self,
+        conn: &mut ConnectionManager,
+        most: NonZeroUsize,
+    ) -> RedisResult<Vec<Offer>> {
+        let offers: Option<Vec<String>> =
+            conn.lpop(&self.express, Some(most.min(OFFERS_MAX))).await?;
+        let offers = offers.unwrap_or_default();
+        // Another release may write them in another way.
+        Ok(offers.iter().filter_map(|text| text.parse().ok()).collect())
     }
 
     /// Forgets messages of a worker. True when the relay should look for more.

@@ -13,7 +13,7 @@ mod pulse;
 mod sweep;
 mod wake;
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use models::TaskId;
 use redis::{
@@ -29,7 +29,7 @@ use tracing::debug;
 
 pub use self::address::AddressError;
 use self::{keys::Keys, knock::Door, outbox::Outbox, pulse::Pulse};
-use super::in_process::InProcess;
+use super::{express::Offer, in_process::InProcess};
 use crate::job::Queue;
 
 /// Tasks of a queue that are outstanding in Redis at most. With thousands apalis breaks down; with
@@ -124,8 +124,17 @@ impl Redis {
         self.shared.outbox.ring(due);
     }
 
-    pub(super) fn offer(&self, queue: Queue, id: TaskId) {
-        self.shared.outbox.offer(queue, id);
+    pub(super) fn offer(&self, queue: Queue, offer: Offer) {
+        self.shared.outbox.offer(queue, offer);
+    }
+
+    pub(super) async fn take_offered(&self, queue: Queue, most: NonZeroUsize) -> Vec<Offer> {
+        let mut conn = self.shared.conn.clone();
+        let offers = self.shared.keys(queue).take_offered(&mut conn, most).await;
+        offers.unwrap_or_else(|error| {
+            debug!(%error, %queue, "Nothing is offered while Redis is away");
+            Vec::new()
+        })
     }
 
     pub(super) fn more(&self, queue: Queue, low: usize) {
@@ -181,12 +190,13 @@ impl Shared {
         rung.chain(self.options.watches.then_some(keys::CHANGED))
     }
 
-    fn knock(&self, channel: &str) {
-        if let Some(queue) = self
-            .queues()
-            .find(|queue| self.keys(*queue).rung == channel)
-        {
-            self.door(queue).knock();
+    fn knock(&self, channel: &str, offered: bool) {
+        let mut queues = self.queues();
+        let queue = queues.find(|queue| self.keys(*queue).rung == channel);
+        match queue {
+            Some(queue) if offered => self.local.express(queue).knock(),
+            Some(queue) => self.door(queue).knock(),
+            None => {}
         }
     }
 

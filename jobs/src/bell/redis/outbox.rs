@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::{Shared, keys::CHANGED};
-use crate::job::Queue;
+use crate::{bell::Offer, job::Queue};
 
 /// Rings of a queue, and changes, that wait to be sent at most.
 const PENDING_MAX: usize = 4_096;
@@ -48,7 +48,7 @@ pub(super) struct Rings {
     /// Those that the relay has chosen.
     pub(super) fed: Vec<TaskId>,
     /// Those of tasks that have just become due.
-    pub(super) offered: Vec<TaskId>,
+    pub(super) offered: Vec<Offer>,
     /// The database holds more: a relay is to look when no more than so many are outstanding.
     pub(super) low: Option<usize>,
 }
@@ -69,10 +69,10 @@ impl Outbox {
         });
     }
 
-    pub(super) fn offer(&self, queue: Queue, id: TaskId) {
+    pub(super) fn offer(&self, queue: Queue, offer: Offer) {
         self.add(|pending| {
             let rings = &mut pending.rings[queue as usize];
-            push(&mut rings.offered, &mut rings.low, id);
+            push(&mut rings.offered, &mut rings.low, offer);
         });
     }
 
@@ -98,9 +98,9 @@ impl Outbox {
     }
 }
 
-fn push(ids: &mut Vec<TaskId>, low: &mut Option<usize>, id: TaskId) {
-    if ids.len() < PENDING_MAX {
-        ids.push(id);
+fn push<T>(rings: &mut Vec<T>, low: &mut Option<usize>, ring: T) {
+    if rings.len() < PENDING_MAX {
+        rings.push(ring);
     } else {
         low.get_or_insert(0);
     }

@@ -6,10 +6,26 @@
 -- already, when what is outstanding lies with a worker that is gone. Returns how many are outstanding,
 -- or -1 when a relay should look at once.
 --
--- KEYS: data, active, meta, known, more, count
--- ARGV: most, batch, channel, low (or empty), offered (0 or 1), task ids
-local data, active, meta, known, more, count = unpack(KEYS)
-local most, batch = tonumber(ARGV[1]), tonumber(ARGV[2])
+-- Rings that are dropped because others wait go into the express lane, as far as there is room: a
+-- worker may have places for their owners. It is forgotten when nobody looks.
+--
+-- KEYS: data, active, meta, known, more, count, express
+-- ARGV: most, batch, channel, low (or empty), offered (0 or 1), most of the express lane,
+--       task ids, each with a space and its owner where it is offered
+local data, active, meta, known, more, count, express = unpack(KEYS)
+local most, batch, express_most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[6])
+local FIRST, EXPRESS_MS = 7, 1000
+
+-- Puts what is refused from there on into the express lane.
+local function refuse(first)
+  local last = math.min(#ARGV, first - 1 + express_most - redis.call('llen', express))
+  if ARGV[5] == '1' and last >= first then
+    redis.call('rpush', express, unpack(ARGV, first, last))
+    redis.call('pexpire', express, EXPRESS_MS)
+    redis.call('publish', ARGV[3], 'offered')
+  end
+end
+
 local outstanding = redis.call('hlen', known)
 local low = ARGV[4]
 if ARGV[5] == '1' and outstanding > 0 then
@@ -18,7 +34,10 @@ if ARGV[5] == '1' and outstanding > 0 then
     redis.call('del', more)
     return -1
   end
-  if short >= 0 then return outstanding end
+  if short >= 0 then
+    refuse(FIRST)
+    return outstanding
+  end
 end
 local waiting = {}
 for _, message in ipairs(redis.call('lrange', active, 0, -1)) do waiting[message] = true end
@@ -32,8 +51,8 @@ local function send()
   ids, sent = {}, sent + 1
 end
 
-for i = 6, #ARGV do
-  local id = ARGV[i]
+for i = FIRST, #ARGV do
+  local id = string.match(ARGV[i], '^%S+')
   local before = redis.call('hget', known, id)
   if before and waiting[before] then
     -- It is in line already.
@@ -48,6 +67,7 @@ for i = 6, #ARGV do
     if #ids == batch then send() end
   elseif low == '' then
     low = math.floor(most / 2)
+    refuse(i)
   end
 end
 send()

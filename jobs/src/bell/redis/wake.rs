@@ -10,7 +10,10 @@ use tokio::time::{sleep, timeout};
 use tracing::debug;
 use uuid::Uuid;
 
-use super::{Shared, keys::CHANGED};
+use super::{
+    Shared,
+    keys::{CHANGED, OFFERED},
+};
 
 /// How long connecting, subscribing and a sign of life may take each.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,7 +59,7 @@ async fn session(shared: &Shared) -> RedisResult<()> {
 fn hear(shared: &Shared, message: &Msg) {
     let channel = message.get_channel_name();
     if channel != CHANGED {
-        shared.knock(channel);
+        shared.knock(channel, message.get_payload_bytes() == OFFERED);
         return;
     }
     let (ids, _) = message.get_payload_bytes().as_chunks::<16>();
