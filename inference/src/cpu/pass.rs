@@ -7,9 +7,10 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::kernels::attend::{Attend, PAGE};
 use crate::kernels::machine::LANES;
-use crate::kernels::multiply::multiply;
+use crate::kernels::multiply::{multiply, stride};
 use crate::kernels::norm::{Gate, Grouped, Join, Take, Turn, copy_head};
 use crate::kernels::pool::Pool;
+use crate::kernels::tile::TILE;
 use crate::kernels::weights::Matrix;
 
 /// Items of attention for every thread, before heads that share keys are computed apart.
@@ -113,7 +114,8 @@ impl<'a> Pass<'a> {
             made: values,
             ..
         } = &mut *self.desk;
-        let grouped = Grouped { values, tokens };
+        let stride = stride(tokens);
+        let grouped = Grouped { values, stride };
         self.pool.split(tiles, 1, |_, tiles| {
             for tile in tiles {
                 let made = made.map(|factors| (grouped, factors));
@@ -132,49 +134,60 @@ impl<'a> Pass<'a> {
     fn turn(&mut self, layer: &Layer, parts: &mut [Part<'_>]) -> Result<()> {
         let (config, desk) = (self.config, &mut *self.desk);
         let (heads, kv_heads, width) = (config.heads, config.kv_heads, config.head_width);
+        let tokens = desk.places.len();
         let made = Grouped {
             values: &desk.made,
-            tokens: desk.places.len(),
+            stride: stride(tokens),
         };
         let kind = if layer.windowed { WINDOWED } else { GLOBAL };
-        desk.queries.resize(made.tokens * heads * width, 0.0);
-        desk.head.resize(width, 0.0);
+        let (angles, epsilon) = (&desk.angles[kind], self.epsilon);
         #[expect(
             clippy::cast_possible_truncation,
             reason = "a small constant of the model"
         )]
         let scale = config.query_scale as f32;
-        let own = desk.queries.chunks_exact_mut(heads * width);
-        for ((token, place), queries) in desk.places.iter().enumerate().zip(own) {
-            let angles = &desk.angles[kind][token * width..(token + 1) * width];
-            let turn = |head: usize, factors: &[f32], scale: f32, out: &mut [f32]| {
-                let group = head * (width / LANES);
-                let epsilon = self.epsilon;
-                Turn {
-                    made,
-                    token,
-                    group,
-                    factors,
-                    angles,
-                    epsilon,
-                    scale,
-                    out,
+        let each = (heads + 2 * kv_heads) * width;
+        desk.turned.resize(tokens * each, 0.0);
+        self.pool
+            .split(&mut desk.turned, TILE * each, |tile, turned| {
+                for (place, turned) in turned.chunks_exact_mut(each).enumerate() {
+                    let token = tile * TILE + place;
+                    for (head, out) in turned.chunks_exact_mut(width).enumerate() {
+                        let group = head * (width / LANES);
+                        let (factors, scale) = if head < heads {
+                            (&layer.query_norm, scale)
+                        } else if head < heads + kv_heads {
+                            (&layer.key_norm, 1.0)
+                        } else {
+                            copy_head(made, token, group, out);
+                            continue;
+                        };
+                        Turn {
+                            made,
+                            token,
+                            group,
+                            factors,
+                            angles: &angles[token * width..(token + 1) * width],
+                            epsilon,
+                            scale,
+                            out,
+                        }
+                        .run();
+                    }
                 }
-                .run();
-            };
-            for (head, query) in queries.chunks_exact_mut(width).enumerate() {
-                turn(head, layer.query_norm.as_slice(), scale, query);
-            }
+            });
+        for (place, turned) in desk.places.iter().zip(desk.turned.chunks_exact(each)) {
             let table = &mut parts[place.part].sequence.tables[kind];
             let page = table.own(place.position / PAGE)?;
+            let (own_keys, own_values) = turned[heads * width..].split_at(kv_heads * width);
             for head in 0..kv_heads {
                 let (keys, values) = rows(layer, kv_heads, head, width);
-                let row = place.position % PAGE * width;
-                turn(heads + head, layer.key_norm.as_slice(), 1.0, &mut desk.head);
-                page.write(keys + row, &desk.head);
-                let group = (heads + kv_heads + head) * (width / LANES);
-                copy_head(made, token, group, &mut desk.head);
-                page.write(values + row, &desk.head);
+                let (row, own) = (
+                    place.position % PAGE * width,
+                    head * width..(head + 1) * width,
+                );
+                page.write(keys + row, &own_keys[own.clone()]);
+                page.write(values + row, &own_values[own]);
             }
         }
         Ok(())
@@ -197,7 +210,8 @@ impl<'a> Pass<'a> {
             (true, false) => 1,
         };
         let per_token = heads / together;
-        let (places, queries) = (&desk.places, &desk.queries);
+        let (places, turned) = (&desk.places, &desk.turned);
+        let each = (heads + 2 * kv_heads) * width;
         desk.mixed.resize(tokens * heads * width, 0.0);
         self.pool
             .split(&mut desk.mixed, together * width, |item, out| {
@@ -209,7 +223,7 @@ impl<'a> Pass<'a> {
                     let (numbers, size) = (E::of(table.page(number)), PAGE * width);
                     (&numbers[keys..keys + size], &numbers[values..values + size])
                 };
-                let queries = &queries[(token * heads + head) * width..][..together * width];
+                let queries = &turned[token * each + head * width..][..together * width];
                 let to = place.position + 1;
                 let from = to.saturating_sub(window);
                 Attend {
@@ -244,7 +258,8 @@ impl<'a> Pass<'a> {
             made: values,
             ..
         } = &mut *self.desk;
-        let made = Grouped { values, tokens };
+        let stride = stride(tokens);
+        let made = Grouped { values, stride };
         self.pool.split(tiles, 1, |_, tiles| {
             for tile in tiles {
                 Gate { tile, made, width }.run();

@@ -5,6 +5,7 @@ use super::pages::Sequence;
 use super::pass::Pass;
 use crate::error::{Error, Result};
 use crate::kernels::machine::LANES;
+use crate::kernels::multiply::stride;
 use crate::kernels::norm::Grouped;
 use crate::kernels::tile::{TILE, Tile, cut};
 use crate::network::Network;
@@ -27,9 +28,9 @@ pub(crate) struct Desk {
     /// Cosines and sines of every token, for layers of either kind.
     pub(crate) angles: [Vec<f32>; 2],
     pub(crate) made: Vec<f32>,
-    pub(crate) queries: Vec<f32>,
+    /// Queries, keys and values of every token, head by head.
+    pub(crate) turned: Vec<f32>,
     pub(crate) mixed: Vec<f32>,
-    pub(crate) head: Vec<f32>,
     wanted: Vec<Tile>,
     /// Tokens of the last step whose logits are in `made`.
     rows: usize,
@@ -45,6 +46,7 @@ pub(crate) struct Place {
 #[derive(Clone, Copy)]
 pub struct Logits<'a> {
     values: Grouped<'a>,
+    rows: usize,
     vocabulary: usize,
 }
 
@@ -58,7 +60,7 @@ pub struct Row<'a> {
 impl<'a> Logits<'a> {
     /// Positions.
     pub fn rows(&self) -> usize {
-        self.values.tokens
+        self.rows
     }
 
     /// The logits of one position.
@@ -72,16 +74,23 @@ impl<'a> Row<'a> {
     /// Logits that stand one after the other; there are eight at a time, of which the last ones
     /// need not be in the vocabulary.
     pub(crate) fn alone(values: &'a [f32], vocabulary: usize) -> Self {
-        let values = Grouped { values, tokens: 1 };
-        Logits { values, vocabulary }.row(0)
+        let values = Grouped { values, stride: 1 };
+        let logits = Logits {
+            values,
+            rows: 1,
+            vocabulary,
+        };
+        logits.row(0)
     }
 
     /// Replaces what is in `out`.
     pub fn copy_to(&self, out: &mut Vec<f32>) {
-        let Logits { values, vocabulary } = self.logits;
+        let Logits {
+            values, vocabulary, ..
+        } = self.logits;
         out.clear();
         let eights = values.values.as_chunks::<LANES>().0.iter();
-        for eight in eights.skip(self.row).step_by(values.tokens.max(1)) {
+        for eight in eights.skip(self.row).step_by(values.stride.max(1)) {
             out.extend_from_slice(eight);
         }
         out.truncate(vocabulary);
@@ -195,9 +204,13 @@ impl Desk {
     /// The logits of the last step.
     fn logits(&self, vocabulary: usize) -> Logits<'_> {
         let values = &self.made[..Tensors::room(vocabulary, self.rows)];
-        let tokens = self.rows;
-        let values = Grouped { values, tokens };
-        Logits { values, vocabulary }
+        let rows = self.rows;
+        let stride = stride(rows);
+        Logits {
+            values: Grouped { values, stride },
+            rows,
+            vocabulary,
+        }
     }
 }
 
@@ -238,6 +251,6 @@ impl Network for Model {
 impl Tensors {
     /// Numbers that a product with so many rows has for so many tokens.
     pub(crate) fn room(rows: usize, tokens: usize) -> usize {
-        rows.next_multiple_of(LANES) * tokens
+        rows.next_multiple_of(LANES) * stride(tokens)
     }
 }

@@ -7,6 +7,9 @@
     reason = "vector code is made where the processor's features are known"
 )]
 
+use half::f16;
+use half::slice::{HalfBitsSliceExt as _, HalfFloatSliceExt as _};
+
 use super::machine::{LANES, Machine, Work, exp, run};
 
 /// Positions on a page.
@@ -38,8 +41,15 @@ impl Element for u16 {
 
     fn store(values: &[f32], out: &mut [Self]) {
         const LARGEST: f32 = 65_504.0;
-        for (out, value) in out.iter_mut().zip(values) {
-            *out = half::f16::from_f32(value.clamp(-LARGEST, LARGEST)).to_bits();
+        const TOGETHER: usize = 64;
+        let mut clamped = [0.0; TOGETHER];
+        for (out, values) in out.chunks_mut(TOGETHER).zip(values.chunks(TOGETHER)) {
+            let clamped = &mut clamped[..values.len()];
+            for (clamped, value) in clamped.iter_mut().zip(values) {
+                *clamped = value.clamp(-LARGEST, LARGEST);
+            }
+            out.reinterpret_cast_mut::<f16>()
+                .convert_from_f32_slice(clamped);
         }
     }
 }

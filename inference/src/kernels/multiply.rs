@@ -1,7 +1,8 @@
 //! Tokens times matrices.
 //!
-//! The result is laid out by groups of eight rows, then by tokens: `out[group][token][row]`. A group is
-//! written by one thread, and for a single token it is simply the rows in order.
+//! The result is laid out by groups of eight rows, then by tokens: `out[group][token][row]`, groups
+//! [`stride`] tokens apart. A group is written by one thread, and for a single token it is simply the
+//! rows in order.
 #![expect(
     clippy::inline_always,
     reason = "vector code is made where the processor's features are known"
@@ -26,9 +27,22 @@ const CACHED_BYTES: usize = 192 << 10;
 /// Weights are asked for so long before they are used.
 const AHEAD_BYTES: usize = 2048;
 
+/// Tokens that there is room for in a group of a product of so many.
+///
+/// Where they are many, it is an odd number of cache lines: with a power of two, the groups of a token
+/// would fall on few places of the cache and drive each other out.
+pub(crate) fn stride(tokens: usize) -> usize {
+    const TOKENS_PER_LINE: usize = 2;
+    if tokens < 2 * TILE {
+        return tokens;
+    }
+    let lines = tokens.div_ceil(TOKENS_PER_LINE);
+    (lines | 1) * TOKENS_PER_LINE
+}
+
 /// Multiplies all tokens with matrices of one width; their rows follow each other in `out`.
 ///
-/// `out` has room for the groups of all matrices times the tokens times [`LANES`].
+/// `out` has room for the groups of all matrices times the [`stride`] times [`LANES`].
 pub(crate) fn multiply(
     pool: &mut Pool,
     matrices: &[&Matrix],
@@ -37,13 +51,14 @@ pub(crate) fn multiply(
     out: &mut [f32],
 ) {
     // Steps that only read prompts want no logits at all.
-    let groups = out.len().checked_div(tokens * LANES).unwrap_or(0);
+    let size = stride(tokens) * LANES;
+    let groups = out.len().checked_div(size).unwrap_or(0);
     let part = (groups / (pool.threads() * PARTS_PER_THREAD)).clamp(1, GROUPS_MAX);
-    pool.split(out, part * tokens * LANES, |index, out| {
+    pool.split(out, part * size, |index, out| {
         run(Product {
             matrices,
             tiles,
-            tokens,
+            size,
             first: index * part,
             out,
         });
@@ -54,7 +69,8 @@ pub(crate) fn multiply(
 struct Product<'a> {
     matrices: &'a [&'a Matrix],
     tiles: &'a [Tile],
-    tokens: usize,
+    /// Numbers of a group.
+    size: usize,
     /// The first group, counted through all matrices.
     first: usize,
     out: &'a mut [f32],
@@ -66,7 +82,7 @@ impl Work for Product<'_> {
         let width = self.tiles.first().map_or(1, |tile| tile.input.width);
         let pairs = (CACHED_BYTES / (width * 2 * TILE)).max(1);
         for tiles in self.tiles.chunks(2 * pairs) {
-            let groups = self.out.chunks_exact_mut(self.tokens * LANES).enumerate();
+            let groups = self.out.chunks_exact_mut(self.size).enumerate();
             for (index, out) in groups {
                 let (matrix, group) = find(self.matrices, self.first + index);
                 for pair in tiles.chunks(2) {

@@ -11,14 +11,15 @@ use super::tile::Tile;
 #[derive(Clone, Copy)]
 pub(crate) struct Grouped<'a> {
     pub(crate) values: &'a [f32],
-    pub(crate) tokens: usize,
+    /// Tokens that a group has room for.
+    pub(crate) stride: usize,
 }
 
 impl Grouped<'_> {
     /// Eight rows of a token.
     #[inline(always)]
     fn eight(&self, group: usize, token: usize) -> &[f32; LANES] {
-        &self.values.as_chunks::<LANES>().0[group * self.tokens + token]
+        &self.values.as_chunks::<LANES>().0[group * self.stride + token]
     }
 }
 

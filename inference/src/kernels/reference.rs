@@ -4,7 +4,7 @@ use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{Device, Tensor};
 
 use super::machine::{LANES, Machine, Work, run};
-use super::multiply::multiply;
+use super::multiply::{multiply, stride};
 use super::pool::Pool;
 use super::portable::Portable;
 use super::tile::{Forms, Input, TILE, Tile, cut};
@@ -126,7 +126,7 @@ fn products_are_those_of_plain_sums() -> Result<()> {
         let mut x: Vec<f32> = (0..tokens * width).map(|_| random(&mut seed)).collect();
         x[..width].fill(0.0);
         let (best, portable) = (tiles(&x, width, false), tiles(&x, width, true));
-        let mut out = vec![0.0; rows.next_multiple_of(LANES) * tokens];
+        let mut out = vec![0.0; rows.next_multiple_of(LANES) * stride(tokens)];
 
         multiply(
             &mut Pool::new(1 + round % 3)?,
@@ -161,7 +161,8 @@ fn products_are_those_of_plain_sums() -> Result<()> {
                 let (right, size) = products.fold((0.0, 1e-6), |(sum, size), product| {
                     (sum + product, size + product.abs())
                 });
-                let ours = f64::from(out[(row / LANES * tokens + token) * LANES + row % LANES]);
+                let ours =
+                    f64::from(out[(row / LANES * stride(tokens) + token) * LANES + row % LANES]);
                 assert!(
                     (ours - right).abs() < 1e-5 * size,
                     "{kind:?} {row} {token}: {ours} {right}"
