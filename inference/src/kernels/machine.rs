@@ -50,13 +50,15 @@ pub(crate) trait Machine: Copy + Send + Sync {
     /// 32 whole numbers in `-128..=127`, as bytes.
     fn bytes(self, x: [Self::Whole; 4]) -> [u8; BLOCK];
     /// Products of eight rows with `N` times `T` tokens; of the weights and columns only
-    /// `-128 * -128` may not occur, as columns are in `-127..=127`.
+    /// `-128 * -128` may not occur, as columns are in `-127..=127`. `offsets` are the products with
+    /// weights of 128: a machine may need them.
     fn products8<const T: usize, const N: usize>(
         self,
         weights: &Block8,
         columns: [&[Columns<T>; 8]; N],
+        offsets: [&[i32; T]; N],
     ) -> [[Self::Whole; T]; N];
-    /// The same for weights in `0..=15`, less `offsets`.
+    /// The same for weights in `0..=15`, less `offsets`, which are the products with weights of 8.
     fn products4<const T: usize, const N: usize>(
         self,
         weights: &Block4,
@@ -77,9 +79,9 @@ pub(crate) trait Work {
 /// Runs `work` on the best machine that this processor has.
 pub(crate) fn run(work: impl Work) {
     #[cfg(target_arch = "x86_64")]
-    if let Some(machine) = pulp::x86::V3::try_new() {
-        return machine.vectorize(super::x86::Call { machine, work });
-    }
+    let Err(work) = super::x86::run(work) else {
+        return;
+    };
     work.run(super::portable::Portable);
 }
 

@@ -1,6 +1,6 @@
 //! The inner loops of a model on a CPU, over plain slices.
 //!
-//! `machine` says what a processor does with eight numbers, `x86` and `portable` do it; `weights`
+//! `machine` says what a processor does with eight numbers, `x86`, `bytes` and `portable` do it; `weights`
 //! holds the matrices, `tile` the tokens, and `multiply`, `attend` and `norm` are what happens to
 //! them. `pool` spreads it over threads. All of them compute every token by itself, in one order, so
 //! a token's result does not depend on its company, on threads or on the processor.
@@ -10,6 +10,8 @@
 //! operation in it becomes a call.
 
 pub(crate) mod attend;
+#[cfg(target_arch = "x86_64")]
+mod bytes;
 pub(crate) mod machine;
 pub(crate) mod multiply;
 pub(crate) mod norm;

@@ -150,17 +150,29 @@ fn product<M: Machine, const T: usize, const N: usize>(
 struct Blocks<'a, const T: usize> {
     columns: &'a [[Columns<T>; 8]],
     steps: &'a [[f32; T]],
-    offsets: &'a [[i32; T]],
+    offsets8: &'a [[i32; T]],
+    offsets4: &'a [[i32; T]],
 }
 
 impl<'a, const T: usize> Blocks<'a, T> {
+    #[inline(always)]
     fn of(input: &'a Input) -> Self {
         let columns = input.quants.as_chunks::<4>().0.as_chunks::<T>().0;
         Self {
             columns: columns.as_chunks::<8>().0,
             steps: input.scales.as_chunks::<T>().0,
-            offsets: input.offsets.as_chunks::<T>().0,
+            offsets8: input.offsets8.as_chunks::<T>().0,
+            offsets4: input.offsets4.as_chunks::<T>().0,
         }
+    }
+
+    #[inline(always)]
+    fn all<const N: usize>(inputs: [&'a Input; N]) -> [Self; N] {
+        let mut all = [Self::of(inputs[0]); N];
+        for tile in 1..N {
+            all[tile] = Self::of(inputs[tile]);
+        }
+        all
     }
 }
 
@@ -174,8 +186,9 @@ fn eight<M: Machine, const T: usize, const N: usize>(
     let blocks = inputs[0].width / BLOCK;
     let lines = &packed.lines[group * blocks * 8..][..blocks * 8];
     let scales = &packed.scales[group * blocks..][..blocks];
-    let tiles = inputs.map(Blocks::<T>::of);
+    let tiles = Blocks::<T>::all(inputs);
     let mut columns = [&tiles[0].columns[0]; N];
+    let mut offsets = [&tiles[0].offsets8[0]; N];
     let mut sums = [[m.splat(0.0); T]; N];
     let lines = lines.as_chunks::<8>().0.iter();
     for (block, (lines, scales)) in lines.zip(scales).enumerate() {
@@ -185,8 +198,9 @@ fn eight<M: Machine, const T: usize, const N: usize>(
         }
         for tile in 0..N {
             columns[tile] = &tiles[tile].columns[block];
+            offsets[tile] = &tiles[tile].offsets8[block];
         }
-        let products = m.products8::<T, N>(lines, columns);
+        let products = m.products8::<T, N>(lines, columns, offsets);
         let scales = m.halves(scales);
         for tile in 0..N {
             let steps = &tiles[tile].steps[block];
@@ -206,9 +220,9 @@ fn four<M: Machine, const T: usize, const N: usize>(
     let blocks = inputs[0].width / BLOCK;
     let lines = &packed.lines[group * blocks * 4..][..blocks * 4];
     let scales = &packed.scales[group * blocks..][..blocks];
-    let tiles = inputs.map(Blocks::<T>::of);
+    let tiles = Blocks::<T>::all(inputs);
     let mut columns = [&tiles[0].columns[0]; N];
-    let mut offsets = [&tiles[0].offsets[0]; N];
+    let mut offsets = [&tiles[0].offsets4[0]; N];
     let mut sums = [[m.splat(0.0); T]; N];
     let lines = lines.as_chunks::<4>().0.iter();
     for (block, (lines, scales)) in lines.zip(scales).enumerate() {
@@ -217,7 +231,7 @@ fn four<M: Machine, const T: usize, const N: usize>(
         }
         for tile in 0..N {
             columns[tile] = &tiles[tile].columns[block];
-            offsets[tile] = &tiles[tile].offsets[block];
+            offsets[tile] = &tiles[tile].offsets4[block];
         }
         let products = m.products4::<T, N>(lines, columns, offsets);
         let scales = m.halves(scales);

@@ -106,6 +106,7 @@ impl Machine for Portable {
         self,
         weights: &Block8,
         columns: [&[Columns<T>; 8]; N],
+        _: [&[i32; T]; N],
     ) -> [[[i32; LANES]; T]; N] {
         let product = |tile: usize, token: usize| {
             let mut sums = [0; LANES];

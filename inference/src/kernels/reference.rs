@@ -3,7 +3,7 @@
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{Device, Tensor};
 
-use super::machine::{LANES, Machine, Work, run};
+use super::machine::{Columns, LANES, Machine, Work, run};
 use super::multiply::{multiply, stride};
 use super::pool::Pool;
 use super::portable::Portable;
@@ -138,8 +138,8 @@ fn products_are_those_of_plain_sums() -> Result<()> {
 
         for (a, b) in best.iter().zip(&portable) {
             assert_eq!(
-                (&a.input.quants, &a.input.offsets),
-                (&b.input.quants, &b.input.offsets)
+                (&a.input.quants, &a.input.offsets8, &a.input.offsets4),
+                (&b.input.quants, &b.input.offsets8, &b.input.offsets4)
             );
             assert_eq!(
                 (&a.input.scales, &a.input.plain),
@@ -224,12 +224,25 @@ impl Work for Products<'_> {
         let others = columns.iter().skip(1);
         for ((eight, four), pair) in eights.iter().zip(fours).zip(columns.iter().zip(others)) {
             let columns = [pair.0, pair.1];
-            let eight = m.products8::<3, 2>(eight, columns);
+            let offsets = columns.map(offsets);
+            let eight = m.products8::<3, 2>(eight, columns, [&offsets[0], &offsets[1]]);
             let four = m.products4::<3, 2>(four, columns, [&[0, 77, -1234], &[5, 0, 9999]]);
             let all = eight.into_iter().chain(four).flatten();
             out.extend(all.map(|sums| m.lanes(m.floats(sums))));
         }
     }
+}
+
+/// The products of columns with weights of 128.
+fn offsets<const T: usize>(columns: &[Columns<T>; 8]) -> [i32; T] {
+    let mut offsets = [0; T];
+    for four in columns {
+        for (offset, bytes) in offsets.iter_mut().zip(four) {
+            let bytes = bytes.iter().map(|byte| i32::from(byte.cast_signed()));
+            *offset += 128 * bytes.sum::<i32>();
+        }
+    }
+    offsets
 }
 
 #[test]
@@ -260,6 +273,13 @@ fn every_machine_has_the_same_products_up_to_the_largest_bytes() {
 
     assert!(best.len() > 100);
     assert_eq!(best, plain);
+    #[cfg(target_arch = "x86_64")]
+    {
+        let mut older = Vec::new();
+        if super::x86::run_without_vnni(Products(&cases, &mut older)) {
+            assert_eq!(older, plain);
+        }
+    }
 }
 
 #[test]

@@ -41,8 +41,11 @@ pub(crate) struct Input {
     pub(crate) quants: Vec<u8>,
     /// One for every block and token.
     pub(crate) scales: Vec<f32>,
-    /// Eight times the sum of the bytes of a block, which 4-bit weights are too large by.
-    pub(crate) offsets: Vec<i32>,
+    /// 128 times the sum of the bytes of every block, which 8-bit weights without a sign are too large
+    /// by.
+    pub(crate) offsets8: Vec<i32>,
+    /// Eight times that sum, which 4-bit weights are too large by.
+    pub(crate) offsets4: Vec<i32>,
     /// Token by token.
     pub(crate) plain: Vec<f32>,
 }
@@ -55,7 +58,8 @@ impl Input {
             let blocks = width / BLOCK * tokens;
             self.quants.resize(blocks * BLOCK, 0);
             self.scales.resize(blocks, 0.0);
-            self.offsets.resize(blocks, 0);
+            self.offsets8.resize(blocks, 0);
+            self.offsets4.resize(blocks, 0);
         }
         if self.forms.plain {
             self.plain.resize(width * tokens, 0.0);
@@ -116,7 +120,8 @@ impl Input {
             reason = "a sum of 32 bytes, which f32 holds exactly"
         )]
         let sum = sum as i32;
-        self.offsets[place] = 8 * sum;
+        self.offsets8[place] = 128 * sum;
+        self.offsets4[place] = 8 * sum;
         let bytes = m.bytes(whole);
         let first = block * self.tokens * BLOCK / 4 + token;
         let out = self.quants.as_chunks_mut::<4>().0;

@@ -1,4 +1,5 @@
-//! Processors with AVX2, which is every x86 server and laptop of the last ten years.
+//! Processors with AVX2, which is every x86 server and laptop of the last ten years; newer ones multiply
+//! bytes with VNNI.
 #![expect(
     clippy::inline_always,
     reason = "vector code is made where the processor's features are known"
@@ -9,15 +10,54 @@ use std::arch::x86_64::{__m256, __m256i};
 use pulp::x86::V3;
 use pulp::{NullaryFnOnce, cast};
 
+use super::bytes::{Bytes, Pairs, Vnni};
 use super::machine::{BLOCK, Block4, Block8, Columns, HALF_SCALE, LANES, Machine, Work};
 
-/// Work in the form that `pulp` compiles for a processor.
-pub(super) struct Call<W> {
-    pub(super) machine: V3,
-    pub(super) work: W,
+/// A processor by how it multiplies bytes; the rest is alike.
+#[derive(Clone, Copy)]
+pub(super) struct X86<B> {
+    v3: V3,
+    bytes: B,
 }
 
-impl<W: Work> NullaryFnOnce for Call<W> {
+/// Runs `work` where the processor has what it takes; gives it back where it has not.
+pub(super) fn run<W: Work>(work: W) -> Result<(), W> {
+    let Some(v3) = V3::try_new() else {
+        return Err(work);
+    };
+    match Vnni::try_new() {
+        Some(vnni) => with_vnni(v3, vnni, work),
+        None => without_vnni(v3, work),
+    }
+    Ok(())
+}
+
+fn with_vnni(v3: V3, vnni: Vnni, work: impl Work) {
+    let machine = X86 { v3, bytes: vnni };
+    vnni.vectorize(Call { machine, work });
+}
+
+fn without_vnni(v3: V3, work: impl Work) {
+    let machine = X86 {
+        v3,
+        bytes: Pairs(v3),
+    };
+    v3.vectorize(Call { machine, work });
+}
+
+/// The same as [`run`] on a processor without VNNI; whether it is one with AVX2 at all.
+#[cfg(test)]
+pub(super) fn run_without_vnni(work: impl Work) -> bool {
+    V3::try_new().map(|v3| without_vnni(v3, work)).is_some()
+}
+
+/// Work in the form that `pulp` compiles for a processor.
+struct Call<M, W> {
+    machine: M,
+    work: W,
+}
+
+impl<M: Machine, W: Work> NullaryFnOnce for Call<M, W> {
     type Output = ();
 
     #[inline(always)]
@@ -26,13 +66,13 @@ impl<W: Work> NullaryFnOnce for Call<W> {
     }
 }
 
-impl Machine for V3 {
+impl<B: Bytes> Machine for X86<B> {
     type Floats = __m256;
     type Whole = __m256i;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
-        self.avx._mm256_set1_ps(x)
+        self.v3.avx._mm256_set1_ps(x)
     }
 
     #[inline(always)]
@@ -47,50 +87,51 @@ impl Machine for V3 {
 
     #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {
-        self.avx._mm256_add_ps(a, b)
+        self.v3.avx._mm256_add_ps(a, b)
     }
 
     #[inline(always)]
     fn sub(self, a: __m256, b: __m256) -> __m256 {
-        self.avx._mm256_sub_ps(a, b)
+        self.v3.avx._mm256_sub_ps(a, b)
     }
 
     #[inline(always)]
     fn mul(self, a: __m256, b: __m256) -> __m256 {
-        self.avx._mm256_mul_ps(a, b)
+        self.v3.avx._mm256_mul_ps(a, b)
     }
 
     #[inline(always)]
     fn div(self, a: __m256, b: __m256) -> __m256 {
-        self.avx._mm256_div_ps(a, b)
+        self.v3.avx._mm256_div_ps(a, b)
     }
 
     #[inline(always)]
     fn max(self, a: __m256, b: __m256) -> __m256 {
-        self.avx._mm256_max_ps(a, b)
+        self.v3.avx._mm256_max_ps(a, b)
     }
 
     #[inline(always)]
     fn abs(self, x: __m256) -> __m256 {
-        self.avx._mm256_andnot_ps(self.splat(-0.0), x)
+        self.v3.avx._mm256_andnot_ps(self.splat(-0.0), x)
     }
 
     #[inline(always)]
     fn whole(self, x: __m256) -> __m256i {
-        self.avx._mm256_cvtps_epi32(x)
+        self.v3.avx._mm256_cvtps_epi32(x)
     }
 
     #[inline(always)]
     fn floats(self, x: __m256i) -> __m256 {
-        self.avx._mm256_cvtepi32_ps(x)
+        self.v3.avx._mm256_cvtepi32_ps(x)
     }
 
     #[inline(always)]
     fn power_of_two(self, x: __m256i) -> __m256 {
         let biased = self
+            .v3
             .avx2
-            ._mm256_add_epi32(x, self.avx._mm256_set1_epi32(127));
-        cast(self.avx2._mm256_slli_epi32::<23>(biased))
+            ._mm256_add_epi32(x, self.v3.avx._mm256_set1_epi32(127));
+        cast(self.v3.avx2._mm256_slli_epi32::<23>(biased))
     }
 
     #[inline(always)]
@@ -98,23 +139,24 @@ impl Machine for V3 {
         // F16C has one instruction for it, but `pulp` does not vouch for that feature.
         // Widening repeats the sign, so that after the shift it stands where a float has it, and in
         // three bits of the exponent, which are cleared; a product keeps the sign.
-        let wide = self.avx2._mm256_cvtepi16_epi32(cast(*x));
+        let wide = self.v3.avx2._mm256_cvtepi16_epi32(cast(*x));
         let mask = self
+            .v3
             .avx
             ._mm256_set1_epi32(i32::from_ne_bytes(0x8fff_ffffu32.to_ne_bytes()));
-        let shifted = self.avx2._mm256_slli_epi32::<13>(wide);
-        let number = self.avx2._mm256_and_si256(shifted, mask);
+        let shifted = self.v3.avx2._mm256_slli_epi32::<13>(wide);
+        let number = self.v3.avx2._mm256_and_si256(shifted, mask);
         self.mul(cast(number), self.splat(HALF_SCALE))
     }
 
     #[inline(always)]
     fn bytes(self, x: [__m256i; 4]) -> [u8; BLOCK] {
-        let first = self.avx2._mm256_packs_epi32(x[0], x[1]);
-        let second = self.avx2._mm256_packs_epi32(x[2], x[3]);
+        let first = self.v3.avx2._mm256_packs_epi32(x[0], x[1]);
+        let second = self.v3.avx2._mm256_packs_epi32(x[2], x[3]);
         // Packing works on halves of a vector and leaves their parts out of order.
         let order: __m256i = cast([0i32, 4, 1, 5, 2, 6, 3, 7]);
-        let packed = self.avx2._mm256_packs_epi16(first, second);
-        cast(self.avx2._mm256_permutevar8x32_epi32(packed, order))
+        let packed = self.v3.avx2._mm256_packs_epi16(first, second);
+        cast(self.v3.avx2._mm256_permutevar8x32_epi32(packed, order))
     }
 
     #[inline(always)]
@@ -122,26 +164,9 @@ impl Machine for V3 {
         self,
         weights: &Block8,
         columns: [&[Columns<T>; 8]; N],
+        offsets: [&[i32; T]; N],
     ) -> [[__m256i; T]; N] {
-        let ones = self.avx._mm256_set1_epi16(1);
-        let mut sums = [[self.avx._mm256_setzero_si256(); T]; N];
-        for index in 0..weights.len() {
-            // The instruction multiplies bytes without a sign by bytes with one, so the sign of the
-            // weight moves over to the column. 128 * 127 twice is just below what 16 bits hold.
-            let line: __m256i = cast(weights[index].0);
-            let sizes = self.avx2._mm256_abs_epi8(line);
-            for tile in 0..N {
-                for token in 0..T {
-                    let column = i32::from_le_bytes(columns[tile][index][token]);
-                    let column = self.avx._mm256_set1_epi32(column);
-                    let column = self.avx2._mm256_sign_epi8(column, line);
-                    let pairs = self.avx2._mm256_maddubs_epi16(sizes, column);
-                    let fours = self.avx2._mm256_madd_epi16(pairs, ones);
-                    sums[tile][token] = self.avx2._mm256_add_epi32(sums[tile][token], fours);
-                }
-            }
-        }
-        sums
+        self.bytes.products8(weights, columns, offsets)
     }
 
     #[inline(always)]
@@ -151,54 +176,31 @@ impl Machine for V3 {
         columns: [&[Columns<T>; 8]; N],
         offsets: [&[i32; T]; N],
     ) -> [[__m256i; T]; N] {
-        let mask = self.avx._mm256_set1_epi8(15);
-        let mut sums = [[self.avx._mm256_setzero_si256(); T]; N];
-        for index in 0..weights.len() {
-            let line: __m256i = cast(weights[index].0);
-            let low = self.avx2._mm256_and_si256(line, mask);
-            let high = self.avx2._mm256_srli_epi16::<4>(line);
-            let high = self.avx2._mm256_and_si256(high, mask);
-            for tile in 0..N {
-                for token in 0..T {
-                    // A whole block stays within 16 bits: 16 pairs of at most 2 * 15 * 127 / 2 each.
-                    let column = i32::from_le_bytes(columns[tile][index][token]);
-                    let column = self.avx._mm256_set1_epi32(column);
-                    let pairs = self.avx2._mm256_maddubs_epi16(low, column);
-                    let sum = self.avx2._mm256_add_epi16(sums[tile][token], pairs);
-                    let column = i32::from_le_bytes(columns[tile][index + 4][token]);
-                    let column = self.avx._mm256_set1_epi32(column);
-                    let pairs = self.avx2._mm256_maddubs_epi16(high, column);
-                    sums[tile][token] = self.avx2._mm256_add_epi16(sum, pairs);
-                }
-            }
-        }
-        let ones = self.avx._mm256_set1_epi16(1);
-        for tile in 0..N {
-            for token in 0..T {
-                let sum = self.avx2._mm256_madd_epi16(sums[tile][token], ones);
-                let offset = self.avx._mm256_set1_epi32(offsets[tile][token]);
-                sums[tile][token] = self.avx2._mm256_sub_epi32(sum, offset);
-            }
-        }
-        sums
+        self.bytes.products4(weights, columns, offsets)
     }
 
     #[inline(always)]
     fn sum(self, x: __m256) -> f32 {
-        let upper = self.avx._mm256_extractf128_ps::<1>(x);
+        let upper = self.v3.avx._mm256_extractf128_ps::<1>(x);
         let quarters = self
+            .v3
             .sse
-            ._mm_add_ps(self.avx._mm256_castps256_ps128(x), upper);
+            ._mm_add_ps(self.v3.avx._mm256_castps256_ps128(x), upper);
         let pairs = self
+            .v3
             .sse
-            ._mm_add_ps(quarters, self.sse._mm_movehl_ps(quarters, quarters));
-        let last = self.sse3._mm_movehdup_ps(pairs);
-        self.sse._mm_cvtss_f32(self.sse._mm_add_ss(pairs, last))
+            ._mm_add_ps(quarters, self.v3.sse._mm_movehl_ps(quarters, quarters));
+        let last = self.v3.sse3._mm_movehdup_ps(pairs);
+        self.v3
+            .sse
+            ._mm_cvtss_f32(self.v3.sse._mm_add_ss(pairs, last))
     }
 
     #[inline(always)]
     fn soon<T>(self, place: &T, bytes_ahead: usize) {
         let place = std::ptr::from_ref(place).cast::<i8>();
-        self.sse._mm_prefetch::<3>(place.wrapping_add(bytes_ahead));
+        self.v3
+            .sse
+            ._mm_prefetch::<3>(place.wrapping_add(bytes_ahead));
     }
 }
