@@ -163,15 +163,16 @@ fn ready_after(entries: &[Entry], up: DateTime<Utc>) -> Option<f64> {
 
 /// Seconds until a second in which as many tasks ended as the load has in a second.
 fn full_speed_after(entries: &[Entry], rows: &Rows, up: DateTime<Utc>) -> Option<f64> {
-    let accepted = entries
-        .iter()
-        .filter(|entry| matches!(entry.what, What::Ok { .. }));
-    let (first, last) = (
-        accepted.clone().next()?.at,
-        accepted.clone().next_back()?.at,
-    );
+    let accepted = entries.iter().filter_map(|entry| match entry.what {
+        What::Ok { id, .. } => Some((entry.at, id)),
+        _ => None,
+    });
+    let (first, _) = accepted.clone().next()?;
+    let (last, _) = accepted.clone().next_back()?;
     let whole_seconds = (last - first).num_seconds().max(1);
-    let rate = accepted.count() / usize::try_from(whole_seconds).ok()?;
+    // A key that is sent again is acknowledged again, but there is no second task to end.
+    let tasks: HashSet<TaskId> = accepted.map(|(_, id)| id).collect();
+    let rate = tasks.len() / usize::try_from(whole_seconds).ok()?;
     let ends: Vec<DateTime<Utc>> = rows
         .tasks
         .iter()
@@ -233,6 +234,7 @@ impl Outages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chaos::rows::testing::{attempt, row};
 
     fn entry(second: i64, what: What) -> Entry {
         let at = DateTime::UNIX_EPOCH + TimeDelta::seconds(second);
@@ -271,5 +273,32 @@ mod tests {
         assert_eq!((outages.count, outages.strange), (1, 0));
         assert_eq!(outages.ready, [2.0].into_iter().collect());
         assert_eq!(unexcused(&entries).len(), 1);
+    }
+
+    #[test]
+    fn a_key_that_was_sent_again_makes_no_speed() {
+        let seconds = || (0..20).map(|second| DateTime::UNIX_EPOCH + TimeDelta::seconds(second));
+        let ended = |at| row(vec![attempt(1, "w", at, at, Ending::Succeeded)]);
+        let rows = Rows {
+            tasks: seconds().map(ended).collect(),
+            ..Rows::default()
+        };
+        let submitted = rows.tasks.iter().flat_map(|task| [task, task]);
+        let entries: Vec<_> = (0..40)
+            .zip(submitted)
+            .map(|(number, task)| {
+                let (id, took_ms) = (task.id, 1);
+                let what = What::Ok {
+                    number,
+                    id,
+                    took_ms,
+                };
+                entry(number / 2, what)
+            })
+            .collect();
+
+        let up = DateTime::UNIX_EPOCH + TimeDelta::seconds(5);
+
+        assert_eq!(full_speed_after(&entries, &rows, up), Some(0.0));
     }
 }
