@@ -62,7 +62,8 @@ impl<'a> Pass<'a> {
         self.join(None, first, tokens);
         for layer in &weights.layers {
             self.multiply(&[&layer.query, &layer.key, &layer.value], tokens);
-            self.turn(layer, parts)?;
+            self.turn(layer);
+            self.write(layer, parts)?;
             if weights.forms.quantised {
                 self.attend::<u16>(layer, parts);
             } else {
@@ -130,8 +131,8 @@ impl<'a> Pass<'a> {
         });
     }
 
-    /// Turns queries and keys to where they stand; keys and values go into the pages.
-    fn turn(&mut self, layer: &Layer, parts: &mut [Part<'_>]) -> Result<()> {
+    /// Turns queries and keys to where they stand, and takes values as they are.
+    fn turn(&mut self, layer: &Layer) {
         let (config, desk) = (self.config, &mut *self.desk);
         let (heads, kv_heads, width) = (config.heads, config.kv_heads, config.head_width);
         let tokens = desk.places.len();
@@ -176,6 +177,14 @@ impl<'a> Pass<'a> {
                     }
                 }
             });
+    }
+
+    /// Writes keys and values into the pages.
+    fn write(&self, layer: &Layer, parts: &mut [Part<'_>]) -> Result<()> {
+        let (config, desk) = (self.config, &*self.desk);
+        let (heads, kv_heads, width) = (config.heads, config.kv_heads, config.head_width);
+        let kind = if layer.windowed { WINDOWED } else { GLOBAL };
+        let each = (heads + 2 * kv_heads) * width;
         for (place, turned) in desk.places.iter().zip(desk.turned.chunks_exact(each)) {
             let table = &mut parts[place.part].sequence.tables[kind];
             let page = table.own(place.position / PAGE)?;

@@ -1,8 +1,8 @@
 //! The inner loops of a model on a CPU, over plain slices.
 //!
-//! `machine` says what a processor does with eight numbers, `x86`, `bytes` and `portable` do it; `weights`
-//! holds the matrices, `tile` the tokens, and `multiply`, `attend` and `norm` are what happens to
-//! them. `pool` spreads it over threads. All of them compute every token by itself, in one order, so
+//! `machine` says what a processor does with eight numbers, `x86`, `bytes` and `portable` do it;
+//! `weights` holds the matrices, `tile` the tokens, and `multiply`, `attend` and `norm` are what
+//! happens to them. `pool` spreads it over threads. All of them compute every token by itself, in one order, so
 //! a token's result does not depend on its company, on threads or on the processor.
 //!
 //! What vectors go through is `inline(always)`, closures included, and not handed to `map` and its like:

@@ -50,8 +50,8 @@ pub(crate) fn multiply(
     tokens: usize,
     out: &mut [f32],
 ) {
-    // Steps that only read prompts want no logits at all.
     let size = stride(tokens) * LANES;
+    // Steps that only read prompts want no logits at all.
     let groups = out.len().checked_div(size).unwrap_or(0);
     let part = (groups / (pool.threads() * PARTS_PER_THREAD)).clamp(1, GROUPS_MAX);
     pool.split(out, part * size, |index, out| {
