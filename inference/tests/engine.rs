@@ -1,6 +1,8 @@
 //! Answers of the engine on random weights: what holds whatever the model says.
 
-use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use candle_core::quantized::GgmlDType;
@@ -10,7 +12,6 @@ use inference::{
     Weights,
 };
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 /// An engine of its own, with nothing cached.
 async fn fresh() -> Engine {
@@ -273,49 +274,93 @@ async fn a_useless_schema_is_an_error_and_not_the_end() {
     assert!(engine.generate(request("x", 1)).await.is_ok());
 }
 
-#[tokio::test]
-async fn a_cancelled_request_makes_room_for_the_next() {
-    let engine = fresh().await;
-    let cancel = CancellationToken::new();
-    let endless = |seed| Request {
+/// Stops an engine between two tokens: it wakes this when it hands out a piece of text.
+struct Pause {
+    reached: Sender<()>,
+    over: Mutex<Receiver<()>>,
+}
+
+impl Wake for Pause {
+    fn wake(self: Arc<Self>) {
+        // Fails when the test has ended, which is an end of the pause as well.
+        let _ = self.reached.send(());
+        let _ = self.over.lock().map(|over| over.recv());
+    }
+}
+
+/// An engine that pauses, until this is dropped.
+struct Paused {
+    reached: Receiver<()>,
+    _go_on: Sender<()>,
+    /// Has to be there to be woken.
+    _pieces: tokio::sync::mpsc::Receiver<String>,
+}
+
+/// A long request whose engine pauses at its first piece.
+fn pausing() -> (Request, Paused) {
+    let ((reached, has_reached), (go_on, over)) = (channel(), channel());
+    let (on_token, mut pieces) = tokio::sync::mpsc::channel(1);
+    let over = Mutex::new(over);
+    let waker = Waker::from(Arc::new(Pause { reached, over }));
+    let nothing_yet = pieces.poll_recv(&mut Context::from_waker(&waker));
+    assert!(nothing_yet.is_pending());
+    let asked = Request {
+        on_token: Some(on_token),
+        ..long(1)
+    };
+    let paused = Paused {
+        reached: has_reached,
+        _go_on: go_on,
+        _pieces: pieces,
+    };
+    (asked, paused)
+}
+
+fn long(seed: u64) -> Request {
+    Request {
         tokens_max: 1900,
         ..request("x", seed)
-    };
-    let running = engine.generate(Request {
-        cancel: cancel.clone(),
-        ..endless(1)
-    });
-    let mut dropped = Box::pin(engine.generate(endless(2)));
+    }
+}
 
-    let (answer, ()) = tokio::join!(running, async { cancel.cancel() });
-    let state = futures_util::poll!(&mut dropped);
+#[tokio::test]
+async fn a_cancelled_request_makes_room_for_the_next() {
+    let engine = with_places(1).await;
+    let (asked, paused) = pausing();
+    let cancel = asked.cancel.clone();
+    let mut running = Box::pin(engine.generate(asked));
+    assert!(futures_util::poll!(&mut running).is_pending());
+    paused.reached.recv().expect("it begins");
+    let mut dropped = Box::pin(engine.generate(long(2)));
+    assert!(futures_util::poll!(&mut dropped).is_pending());
+
+    cancel.cancel();
+    let answer = running.await;
     drop(dropped);
+    drop(paused);
     let next = tokio::time::timeout(Duration::from_secs(20), engine.generate(request("y", 3)));
 
     assert_eq!(answer, Err(Error::Cancelled));
-    assert!(state.is_pending(), "it was dropped before it was answered");
     assert!(next.await.expect("the thread is free").is_ok());
 }
 
 #[tokio::test]
 async fn more_requests_than_may_wait_are_turned_away() {
     let engine = fresh().await;
-    let mut answers = Vec::new();
-    for seed in 0..(inference::WAITING_MAX + inference::PLACES_DEFAULT) as u64 + 10 {
-        let long = Request {
-            tokens_max: 1900,
-            ..request("x", seed)
-        };
-        let mut answer = Box::pin(engine.generate(long));
-        let state = futures_util::poll!(&mut answer);
-        answers.push((answer, state));
+    let (asked, paused) = pausing();
+    let mut running = Box::pin(engine.generate(asked));
+    assert!(futures_util::poll!(&mut running).is_pending());
+    paused.reached.recv().expect("it begins");
+
+    let mut waiting = Vec::new();
+    for seed in 0..inference::WAITING_MAX as u64 {
+        let mut answer = Box::pin(engine.generate(long(seed)));
+        assert!(futures_util::poll!(&mut answer).is_pending());
+        waiting.push(answer);
     }
+    let one_more = engine.generate(long(0)).await;
 
-    let turned_away = answers
-        .iter()
-        .filter(|(_, state)| matches!(state, std::task::Poll::Ready(Err(Error::Overloaded))));
-
-    assert!(turned_away.count() >= 8);
+    assert_eq!(one_more, Err(Error::Overloaded));
 }
 
 #[tokio::test]
