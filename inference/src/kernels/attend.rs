@@ -86,9 +86,9 @@ impl<E: Element> Work for Attend<'_, E> {
             let (query, queries_left) = queries.split_at(heads * self.width);
             let (mixed, out_left) = out.split_at_mut(heads * self.width);
             match heads {
-                4 => self.heads::<M, 4>(m, query, mixed),
-                2 => self.heads::<M, 2>(m, query, mixed),
-                _ => self.heads::<M, 1>(m, query, mixed),
+                4 => self.heads::<M, 4, 2>(m, query, mixed),
+                2 => self.heads::<M, 2, 4>(m, query, mixed),
+                _ => self.heads::<M, 1, 8>(m, query, mixed),
             }
             (queries, out) = (queries_left, out_left);
         }
@@ -96,25 +96,39 @@ impl<E: Element> Work for Attend<'_, E> {
 }
 
 impl<E: Element> Attend<'_, E> {
+    /// `H` heads, and `R` rows at a time, whose products make a vector.
     #[inline(always)]
-    fn heads<M: Machine, const H: usize>(&self, m: M, queries: &[f32], out: &mut [f32]) {
+    fn heads<M: Machine, const H: usize, const R: usize>(
+        &self,
+        m: M,
+        queries: &[f32],
+        out: &mut [f32],
+    ) {
         out.fill(0.0);
         let (mut largest, mut sums) = ([f32::NEG_INFINITY; H], [0f32; H]);
-        for page in self.from / PAGE..self.to.div_ceil(PAGE) {
+        let last = (self.to - 1) / PAGE;
+        for page in self.from / PAGE..=last {
             let first = self.from.saturating_sub(page * PAGE);
             let rows = first..(self.to - page * PAGE).min(PAGE);
             let (keys, values) = (self.page)(page);
+            let (next_keys, _) = (self.page)(last.min(page + 1));
             let mut weights = [[f32::NEG_INFINITY; PAGE]; H];
-            for row in rows.clone() {
-                let key = &keys[row * self.width..(row + 1) * self.width];
-                let scores = scores::<M, E, H>(m, queries, key);
-                for (weights, score) in weights.iter_mut().zip(scores) {
-                    weights[row] = score;
+            for begin in (first / R * R..rows.end).step_by(R) {
+                let some = begin * self.width..(begin + R) * self.width;
+                ahead(m, &values[some.clone()]);
+                ahead(m, &next_keys[some.clone()]);
+                let scores = scores::<M, E, H, R>(m, queries, &keys[some]);
+                for head in 0..H {
+                    for row in 0..R {
+                        weights[head][begin + row] = scores[row * H + head];
+                    }
                 }
             }
             for head in 0..H {
                 let out = &mut out[head * self.width..(head + 1) * self.width];
                 let weights = &mut weights[head];
+                weights[..rows.start].fill(f32::NEG_INFINITY);
+                weights[rows.end..].fill(f32::NEG_INFINITY);
                 let shrink = weigh(m, weights, &mut largest[head]);
                 rescale(m, out, shrink);
                 let mut sum = m.splat(0.0);
@@ -123,7 +137,7 @@ impl<E: Element> Attend<'_, E> {
                 }
                 sums[head] = sums[head] * shrink + m.sum(sum);
             }
-            mix::<M, E, H>(m, &weights, rows, values, out);
+            mix::<M, E, H, R>(m, &weights, rows, values, out);
         }
         for (out, sum) in out.chunks_exact_mut(self.width).zip(sums) {
             rescale(m, out, 1.0 / sum);
@@ -131,40 +145,53 @@ impl<E: Element> Attend<'_, E> {
     }
 }
 
-/// The products of a key with the queries of `H` heads.
+/// Asks for numbers that are read later, row by row at once as they are far apart then.
 #[inline(always)]
-fn scores<M: Machine, E: Element, const H: usize>(m: M, queries: &[f32], key: &[E]) -> [f32; H] {
-    let eights = key.len() / LANES;
-    let queries = queries.as_chunks::<LANES>().0;
-    let (mut evens, mut odds) = ([m.splat(0.0); H], [m.splat(0.0); H]);
-    let (pairs, last) = key.as_chunks::<LANES>().0.as_chunks::<2>();
-    for (index, [even, odd]) in pairs.iter().enumerate() {
-        let (even, odd) = (E::load(m, even), E::load(m, odd));
-        for head in 0..H {
-            let place = head * eights + 2 * index;
-            evens[head] = m.add(evens[head], m.mul(m.load(&queries[place]), even));
-            odds[head] = m.add(odds[head], m.mul(m.load(&queries[place + 1]), odd));
-        }
+fn ahead<M: Machine, E: Element>(m: M, numbers: &[E]) {
+    const LINE_BYTES: usize = 64;
+    for line in numbers.chunks(LINE_BYTES / size_of::<E>()) {
+        m.soon(&line[0], 0);
     }
-    for even in last {
-        let even = E::load(m, even);
-        for head in 0..H {
-            let query = &queries[(head + 1) * eights - 1];
-            evens[head] = m.add(evens[head], m.mul(m.load(query), even));
-        }
+}
+
+/// The products of `R` keys with the queries of `H` heads, key by key.
+#[inline(always)]
+fn scores<M: Machine, E: Element, const H: usize, const R: usize>(
+    m: M,
+    queries: &[f32],
+    keys: &[E],
+) -> [f32; LANES] {
+    let eights = keys.len() / R / LANES;
+    let (keys, queries) = (keys.as_chunks::<LANES>().0, queries.as_chunks::<LANES>().0);
+    let (mut key, mut query) = ([&keys[..eights]; R], [&queries[..eights]; H]);
+    for row in 0..R {
+        key[row] = &keys[row * eights..][..eights];
     }
-    let mut scores = [0.0; H];
     for head in 0..H {
-        scores[head] = m.sum(m.add(evens[head], odds[head]));
+        query[head] = &queries[head * eights..][..eights];
     }
-    scores
+    let mut sums = [m.splat(0.0); LANES];
+    for eight in 0..eights {
+        for row in 0..R {
+            let key = E::load(m, &key[row][eight]);
+            for head in 0..H {
+                let product = m.mul(m.load(&query[head][eight]), key);
+                sums[row * H + head] = m.add(sums[row * H + head], product);
+            }
+        }
+    }
+    m.lanes(m.sums(sums))
 }
 
 /// Makes weights of scores, relative to the largest so far; returns what older weights shrink by.
 #[inline(always)]
 fn weigh<M: Machine>(m: M, scores: &mut [f32; PAGE], largest: &mut f32) -> f32 {
     let before = *largest;
-    *largest = scores.iter().copied().fold(before, f32::max);
+    let mut most = m.splat(before);
+    for eight in scores.as_chunks::<LANES>().0 {
+        most = m.max(most, m.load(eight));
+    }
+    *largest = m.lanes(most).into_iter().fold(before, f32::max);
     let top = m.splat(*largest);
     for eight in scores.as_chunks_mut::<LANES>().0 {
         *eight = m.lanes(exp(m, m.sub(m.load(eight), top)));
@@ -195,9 +222,9 @@ fn rescale<M: Machine>(m: M, out: &mut [f32], factor: f32) {
     }
 }
 
-/// Adds the weighted values of a page to the heads' results.
+/// Adds the weighted values of a page to the heads' results, `W` times eight columns at a time.
 #[inline(always)]
-fn mix<M: Machine, E: Element, const H: usize>(
+fn mix<M: Machine, E: Element, const H: usize, const W: usize>(
     m: M,
     weights: &[[f32; PAGE]; H],
     rows: std::ops::Range<usize>,
@@ -206,12 +233,13 @@ fn mix<M: Machine, E: Element, const H: usize>(
 ) {
     let eights = out.len() / H / LANES;
     let mut place = 0;
-    while place + 2 <= eights {
-        column::<M, E, H, 2>(m, weights, rows.clone(), values, out, place);
-        place += 2;
+    while place + W <= eights {
+        column::<M, E, H, W>(m, weights, rows.clone(), values, out, place);
+        place += W;
     }
-    if place < eights {
-        column::<M, E, H, 1>(m, weights, rows, values, out, place);
+    while place < eights {
+        column::<M, E, H, 1>(m, weights, rows.clone(), values, out, place);
+        place += 1;
     }
 }
 
@@ -246,6 +274,105 @@ fn column<M: Machine, E: Element, const H: usize, const W: usize>(
     for head in 0..H {
         for part in 0..W {
             out[head * eights + place + part] = m.lanes(sums[head][part]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::portable::Portable;
+    use super::*;
+    use crate::splitmix::SplitMix64;
+
+    #[expect(clippy::cast_possible_truncation, reason = "random numbers")]
+    fn numbers(seed: &mut SplitMix64, count: usize) -> Vec<f32> {
+        (0..count)
+            .map(|_| (seed.unit() * 4.0 - 2.0) as f32)
+            .collect()
+    }
+
+    /// Softmax and sums as they are written in a book, of one head.
+    fn plain(query: &[f32], keys: &[f32], values: &[f32], from: usize, to: usize) -> Vec<f64> {
+        let width = query.len();
+        let row = |of: &[f32], place: usize| of[place * width..(place + 1) * width].to_vec();
+        let score = |place: usize| -> f64 {
+            let products = query.iter().zip(row(keys, place));
+            products.map(|(q, k)| f64::from(*q) * f64::from(k)).sum()
+        };
+        let largest = (from..to).map(score).fold(f64::NEG_INFINITY, f64::max);
+        let total: f64 = (from..to).map(|place| (score(place) - largest).exp()).sum();
+        let mut out = vec![0.0; width];
+        for place in from..to {
+            let weight = (score(place) - largest).exp() / total;
+            for (out, value) in out.iter_mut().zip(row(values, place)) {
+                *out += weight * f64::from(value);
+            }
+        }
+        out
+    }
+
+    fn stored<E: Element + Default>(numbers: &[f32]) -> Vec<E> {
+        let mut all = vec![E::default(); numbers.len()];
+        E::store(numbers, &mut all);
+        all
+    }
+
+    /// Compares one size with the book, and heads and machines with each other.
+    fn check<E: Element + Default>(seed: &mut SplitMix64, heads: usize, width: usize, seen: usize) {
+        let pages = 3;
+        let queries = numbers(seed, heads * width);
+        let mut made = || half_precise(numbers(seed, pages * PAGE * width));
+        let (keys, values) = (made(), made());
+        let (all_keys, all_values) = (stored::<E>(&keys), stored::<E>(&values));
+        let to = pages * PAGE - seen % PAGE;
+        let from = to.saturating_sub(seen);
+        let attend = |queries: &[f32], portable: bool| {
+            let mut out = vec![0.0; queries.len()];
+            let page = |number: usize| {
+                let numbers = number * PAGE * width..(number + 1) * PAGE * width;
+                (&all_keys[numbers.clone()], &all_values[numbers])
+            };
+            let work = Attend {
+                queries,
+                page: &page,
+                width,
+                from,
+                to,
+                out: &mut out,
+            };
+            if portable {
+                Work::run(work, Portable);
+            } else {
+                work.run();
+            }
+            out
+        };
+
+        let together = attend(&queries, false);
+
+        assert_eq!(together, attend(&queries, true));
+        for (query, out) in queries.chunks(width).zip(together.chunks(width)) {
+            assert_eq!(out, attend(query, false));
+            let right = plain(query, &keys, &values, from, to);
+            for (out, right) in out.iter().zip(right) {
+                assert!((f64::from(*out) - right).abs() < 1e-5, "{out} {right}");
+            }
+        }
+    }
+
+    fn half_precise(numbers: Vec<f32>) -> Vec<f32> {
+        let half = |x| half::f16::from_f32(x).to_f32();
+        numbers.into_iter().map(half).collect()
+    }
+
+    #[test]
+    fn heads_see_what_they_may_alone_and_together_on_every_machine() {
+        let seed = &mut SplitMix64(5);
+        for heads in 1..8 {
+            for (width, seen) in [(8, 1), (16, 33), (48, 64), (72, 90), (256, 31)] {
+                check::<u16>(seed, heads, width, seen);
+                check::<f32>(seed, heads, width, seen + heads);
+            }
         }
     }
 }

@@ -197,6 +197,26 @@ impl<B: Bytes> Machine for X86<B> {
     }
 
     #[inline(always)]
+    fn sums(self, x: [__m256; LANES]) -> __m256 {
+        let V3 { avx, .. } = self.v3;
+        // One of the first four in the lower half of the vector, one of the others in the upper.
+        let halves = |a: usize| {
+            let (a, b) = (x[a], x[a + 4]);
+            let lower = avx._mm256_permute2f128_ps::<0x20>(a, b);
+            self.add(lower, avx._mm256_permute2f128_ps::<0x31>(a, b))
+        };
+        let quarters = |a: __m256, b: __m256| {
+            let (a, b) = (avx._mm256_castps_pd(a), avx._mm256_castps_pd(b));
+            let lower = avx._mm256_castpd_ps(avx._mm256_unpacklo_pd(a, b));
+            self.add(lower, avx._mm256_castpd_ps(avx._mm256_unpackhi_pd(a, b)))
+        };
+        let first = quarters(halves(0), halves(1));
+        let second = quarters(halves(2), halves(3));
+        let evens = avx._mm256_shuffle_ps::<0b10_00_10_00>(first, second);
+        self.add(evens, avx._mm256_shuffle_ps::<0b11_01_11_01>(first, second))
+    }
+
+    #[inline(always)]
     fn soon<T>(self, place: &T, bytes_ahead: usize) {
         let place = std::ptr::from_ref(place).cast::<i8>();
         self.v3
