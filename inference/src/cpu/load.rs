@@ -6,6 +6,7 @@ use super::step::Desk;
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::kernels::huge;
 use crate::kernels::machine::LANES;
 use crate::kernels::pool::Pool;
 use crate::kernels::tile::Forms;
@@ -64,6 +65,7 @@ impl Model {
             return Err(Error::corrupt("a width is not a multiple of eight"));
         }
         let weights = Tensors::load(checkpoint, &config)?;
+        huge::gather(weights.matrices().flat_map(Matrix::places).collect());
         // Half the precision of the cache is lost in the rounding of quantised activations.
         let half = weights.forms.quantised;
         let pages = Pages::new(&config, half);

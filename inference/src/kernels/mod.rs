@@ -2,8 +2,9 @@
 //!
 //! `machine` says what a processor does with eight numbers, `x86`, `bytes` and `portable` do it;
 //! `weights` holds the matrices, `tile` the tokens, and `multiply`, `attend` and `norm` are what
-//! happens to them. `pool` spreads it over threads. All of them compute every token by itself, in one order, so
-//! a token's result does not depend on its company, on threads or on the processor.
+//! happens to them. `pool` spreads it over threads, `huge` puts weights where they are found fast.
+//! All of them compute every token by itself, in one order, so a token's result does not depend on
+//! its company, on threads or on the processor.
 //!
 //! What vectors go through is `inline(always)`, closures included, and not handed to `map` and its like:
 //! a function that is compiled by itself knows nothing of the processor's features, and every
@@ -12,6 +13,7 @@
 pub(crate) mod attend;
 #[cfg(target_arch = "x86_64")]
 mod bytes;
+pub(crate) mod huge;
 pub(crate) mod machine;
 pub(crate) mod multiply;
 pub(crate) mod norm;

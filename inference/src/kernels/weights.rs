@@ -1,10 +1,12 @@
 //! Matrices of weights, laid out for the loops that read them.
 
 use std::io::Read;
+use std::ops::Range;
 
 use candle_core::Device;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 
+use super::huge::place;
 use super::machine::{BLOCK, LANES, Line};
 use super::tile::SIZE_MAX;
 use crate::error::{Error, Result};
@@ -105,6 +107,17 @@ impl Matrix {
             }
             Form::Half(values) => size_of_val(values.as_slice()),
             Form::Dense(values) => size_of_val(values.as_slice()),
+        }
+    }
+
+    /// The addresses of its weights.
+    pub(crate) fn places(&self) -> [Range<usize>; 2] {
+        match &self.form {
+            Form::Eight(packed) | Form::Four(packed) => {
+                [place(&packed.lines), place(&packed.scales)]
+            }
+            Form::Half(values) => [place(values), 0..0],
+            Form::Dense(values) => [place(values), 0..0],
         }
     }
 
