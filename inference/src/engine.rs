@@ -30,14 +30,14 @@ const CONTEXT_DEFAULT: usize = 8192;
 /// Bytes of keys and values of all answers together, unless the configuration says otherwise.
 const PAST_BYTES_DEFAULT: usize = 1 << 30;
 
-/// Models with fewer weights run on one thread: handing their little work to other threads costs
-/// more than it saves, and far more while other programs want the cores.
-const PARAMETERS_SMALL_MAX: u64 = 32_000_000;
+/// Products of a step that are worth more than one thread: handing less to others costs more than it
+/// saves, and far more while other programs want the cores.
+const PRODUCTS_MIN: usize = 10_000_000;
 
 /// How to run a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineConfig {
-    /// Threads to compute with; if not given, one for a small model, else one a core.
+    /// Threads to compute with; if not given, one a core, and one for steps with little to do.
     pub threads: Option<usize>,
     /// Where to compute.
     pub device: Compute,
@@ -161,8 +161,12 @@ fn start(weights: &Weights, config: &EngineConfig) -> Result<Engine> {
     };
     match config.device {
         Compute::Cpu => {
-            let threads = threads(config, checkpoint.parameters());
-            let model = cpu::Model::load(&mut checkpoint, config.context, threads)?;
+            let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+            let threads = config.threads.unwrap_or_else(cores);
+            let mut model = cpu::Model::load(&mut checkpoint, config.context, threads)?;
+            if config.threads.is_none() {
+                model.products_min = PRODUCTS_MIN;
+            }
             drop(checkpoint);
             info.context = model.positions();
             fits(&tokenizer, model.vocabulary())?;
@@ -186,16 +190,6 @@ fn fits(tokenizer: &Tokenizer, vocabulary: usize) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-fn threads(config: &EngineConfig, parameters: u64) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let all = if parameters <= PARAMETERS_SMALL_MAX {
-        1
-    } else {
-        cores()
-    };
-    config.threads.unwrap_or(all)
 }
 
 fn run<N: Network + Send + 'static>(

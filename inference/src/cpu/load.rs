@@ -20,6 +20,8 @@ pub struct Model {
     pub(crate) pages: Pages,
     pub(crate) prefixes: Prefixes,
     pub(crate) pool: Pool,
+    /// Steps with fewer products are computed by one thread.
+    pub(crate) products_min: usize,
     pub(crate) desk: Desk,
 }
 
@@ -74,6 +76,7 @@ impl Model {
             prefixes: Prefixes::new(&pages),
             pages,
             pool: Pool::new(threads)?,
+            products_min: 0,
             desk: Desk::default(),
             weights,
             config,
@@ -93,6 +96,12 @@ impl Model {
     /// Number of logits per position; a tokenizer may use fewer.
     pub fn vocabulary(&self) -> usize {
         self.weights.embedding.rows
+    }
+
+    /// Numbers of the matrices: products of a token.
+    pub(crate) fn products(&self) -> usize {
+        let numbers = |matrix: &Matrix| matrix.rows * matrix.width;
+        self.weights.matrices().map(numbers).sum()
     }
 
     /// Bytes of the matrices.

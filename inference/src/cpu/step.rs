@@ -107,6 +107,8 @@ impl Model {
     /// [`Error::TooLong`] when a sequence would have more than [`Self::positions`], before any work.
     pub fn step(&mut self, parts: &mut [Part<'_>]) -> Result<Logits<'_>> {
         self.place(parts)?;
+        let products = self.desk.places.len() * self.products();
+        self.pool.work_alone(products < self.products_min);
         self.begin(parts)?;
         let weights = &self.weights;
         let mut pass = Pass::new(&self.config, weights, &mut self.pool, &mut self.desk);

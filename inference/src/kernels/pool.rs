@@ -30,6 +30,8 @@ type Job<'a> = &'a (dyn Fn() + Sync);
 /// Helper threads; they end with it.
 pub(crate) struct Pool {
     shared: Arc<Shared>,
+    /// Whoever calls it does everything.
+    alone: bool,
     helpers: Vec<JoinHandle<()>>,
 }
 
@@ -54,6 +56,7 @@ impl Pool {
         });
         let mut pool = Self {
             shared,
+            alone: false,
             helpers: Vec::new(),
         };
         for place in 0..helpers {
@@ -69,7 +72,16 @@ impl Pool {
 
     /// Threads that compute, the caller included.
     pub(crate) fn threads(&self) -> usize {
-        self.helpers.len() + 1
+        if self.alone {
+            1
+        } else {
+            self.helpers.len() + 1
+        }
+    }
+
+    /// Says whether helpers are let sleep from now on, as there is too little to do for them.
+    pub(crate) fn work_alone(&mut self, alone: bool) {
+        self.alone = alone;
     }
 
     /// Calls `work` for every part of `out`, `size` long but for the last, with its index.
@@ -80,7 +92,7 @@ impl Pool {
         work: impl Fn(usize, &mut [T]) + Sync,
     ) {
         let size = size.max(1);
-        if self.helpers.is_empty() || out.len() <= size {
+        if self.threads() == 1 || out.len() <= size {
             for (index, part) in out.chunks_mut(size).enumerate() {
                 work(index, part);
             }
@@ -210,6 +222,7 @@ mod tests {
             let mut pool = Pool::new(threads)?;
             for round in 0..300 {
                 let mut numbers = vec![0; 101];
+                pool.work_alone(round % 5 == 0);
                 pool.split(&mut numbers, 1 + round % 13, |index, part| {
                     for number in part {
                         *number += index + round;
