@@ -101,6 +101,8 @@ fn request(number: u64, tokens_max: usize) -> Request {
             ..Sampling::default()
         },
         tokens_max,
+        // As a worker asks: whoever waits for a course sees its first lesson first.
+        urgent: number == 1,
         ..Request::default()
     }
 }

@@ -33,7 +33,7 @@ pub struct Request {
     pub sampling: Sampling,
     /// The answer is cut off after so many tokens.
     pub tokens_max: usize,
-    /// Goes before others that wait: somebody looks on.
+    /// Goes before others that wait, and is hardly delayed by their prompts: somebody looks on.
     pub urgent: bool,
     /// Ends the work between two tokens.
     pub cancel: CancellationToken,

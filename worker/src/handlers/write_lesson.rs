@@ -28,6 +28,8 @@ use crate::{
 
 /// Where the lesson stands when its text is there; the quiz is the rest.
 const PERCENT_TEXT: f64 = 70.0;
+/// The ordinal of a course's first lesson.
+const FIRST: i64 = 1;
 
 impl Handle for WriteLesson {
     async fn run(self, ctx: &Ctx, run: &Run) -> Result<Outcome, JobError> {
@@ -40,7 +42,9 @@ impl Handle for WriteLesson {
             // An earlier attempt finished it and died before it could say so.
             return Ok(done(&lesson));
         }
-        let model = ctx.model.get(run).await?;
+        let mut model = ctx.model.get(run).await?;
+        // Whoever waits for a course has nothing to read before its first lesson.
+        model.urgent |= lesson.ordinal == FIRST;
         let limits = Limits::of(model.info().context);
         begin(ctx, run, self.lesson_id).await?;
         let writing = Writing {
