@@ -37,7 +37,7 @@ pub(crate) fn gather(mut pieces: Vec<Range<usize>>) {
     }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(miri)))]
 fn advise(start: usize, bytes: usize) {
     let place = std::ptr::with_exposed_provenance_mut(start);
     for advice in [libc::MADV_HUGEPAGE, libc::MADV_COLLAPSE] {
@@ -48,7 +48,7 @@ fn advise(start: usize, bytes: usize) {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(miri))))]
 fn advise(_start: usize, _bytes: usize) {}
 
 #[cfg(test)]
