@@ -43,8 +43,8 @@ impl Handle for WriteLesson {
             return Ok(done(&lesson));
         }
         let mut model = ctx.model.get(run).await?;
-        // Whoever waits for a course has nothing to read before its first lesson.
-        model.urgent |= lesson.ordinal == FIRST;
+        // Whoever waits for a course has nothing to read before its first lesson, and then has.
+        model.urgent &= lesson.ordinal == FIRST;
         let limits = Limits::of(model.info().context);
         begin(ctx, run, self.lesson_id).await?;
         let writing = Writing {

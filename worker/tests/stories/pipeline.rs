@@ -59,6 +59,15 @@ on_both! {
         Ok(())
     }
 
+    async fn of_the_lessons_only_the_first_is_urgent(test: &TestDb) -> TestResult {
+        let model = good();
+
+        write(test, &brief(6), &model).await?;
+
+        assert_eq!(model.urgent(), ["lesson/1", "outline", "quiz/1"]);
+        Ok(())
+    }
+
     async fn the_same_seed_gives_the_same_bytes(test: &TestDb) -> TestResult {
         let first = write(test, &brief(4), &good()).await?;
         let second = write(test, &brief(4), &good()).await?;

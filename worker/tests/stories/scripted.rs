@@ -1,7 +1,7 @@
 //! A model that answers by a script: the pipeline's tests need answers that they know.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
     sync::{Mutex, PoisonError},
 };
@@ -47,6 +47,7 @@ pub(crate) struct Scripted {
     info: ModelInfo,
     script: Script,
     asked: Mutex<HashMap<String, usize>>,
+    urgent: Mutex<BTreeSet<String>>,
     asks: watch::Sender<usize>,
 }
 
@@ -64,6 +65,7 @@ impl Scripted {
             info,
             script: Box::new(script),
             asked: Mutex::default(),
+            urgent: Mutex::default(),
             asks: watch::Sender::new(0),
         }
     }
@@ -74,6 +76,12 @@ impl Scripted {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// The parts that were asked for urgently.
+    pub(crate) fn urgent(&self) -> Vec<String> {
+        let urgent = self.urgent.lock().unwrap_or_else(PoisonError::into_inner);
+        urgent.iter().cloned().collect()
     }
 
     /// Waits until there were so many asks.
@@ -105,6 +113,10 @@ impl Model for Scripted {
     fn generate(&self, request: Request) -> BoxFuture<'_, Result<Generation, Error>> {
         Box::pin(async move {
             let ask = self.note(&part(&request.prompt));
+            if request.urgent {
+                let mut urgent = self.urgent.lock().unwrap_or_else(PoisonError::into_inner);
+                urgent.insert(ask.part.clone());
+            }
             self.asks.send_replace(ask.asks + 1);
             let text = match (self.script)(&ask) {
                 Reply::Good => good(&request),

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jobs::{
-    Job, Queue, Task,
+    Job, Priority, Queue, Task,
     bell::Bell,
     kinds::GenerateCourse,
     relay,
@@ -150,7 +150,12 @@ pub(crate) async fn submit(db: &Db, brief: &Brief) -> TestResult<(CourseId, Task
     let job = GenerateCourse {
         course_id: course.id,
     };
-    let task = store::enqueue(&mut tx, &job, Options::by(OwnerId::LOCAL), db.now()).await?;
+    // As the API does.
+    let options = Options {
+        priority: Priority::Interactive,
+        ..Options::by(OwnerId::LOCAL)
+    };
+    let task = store::enqueue(&mut tx, &job, options, db.now()).await?;
     courses::attach(&mut tx, course.id, task.id).await?;
     tx.commit().await?;
     Ok((course.id, task.id))
