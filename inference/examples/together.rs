@@ -55,7 +55,7 @@ async fn main() -> anyhow::Result<()> {
         let (first, whole) = (median(runs, |run| run.first), median(runs, |run| run.whole));
         let tokens = f64::from(u32::try_from(runs[0].tokens)?);
         println!(
-            "{lessons} lessons, {places} at a time: first {first:.2} s, all {whole:.2} s, {:.0} tokens/s",
+            "{lessons} lessons, {places} at a time: first {first:.3} s, all {whole:.3} s, {:.0} tokens/s",
             tokens / whole
         );
         wholes.push(whole);

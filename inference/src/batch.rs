@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
@@ -19,9 +20,11 @@ use crate::writer::Writer;
 
 /// Tokens in a step at most, as long as there are fewer answers.
 pub(crate) const STEP_TOKENS: usize = 64;
-/// Tokens in a step, and answers, beside an urgent one, all counted: memory is what such a step waits for,
-/// so it takes hardly longer than one with a single token (8 % with the 270M model, eight tokens 33 %).
-const STEP_TOKENS_URGENT: usize = 4;
+/// Tokens of other prompts in a step beside an urgent answer: never none, or those who hold a place would
+/// wait for as long as others are urgent.
+const BESIDE_URGENT_TOKENS: usize = 1;
+/// Nobody else is begun beside an urgent answer, which would delay it by a tenth, but who waited so long.
+const BESIDE_URGENT_WAIT: Duration = Duration::from_secs(10);
 /// Answers that may be written together; prompts need room in a step beside them.
 pub(crate) const PLACES_MAX: usize = STEP_TOKENS / 2;
 
@@ -30,6 +33,7 @@ pub(crate) struct Job {
     pub(crate) request: Request,
     pub(crate) prompt: Vec<u32>,
     pub(crate) reply: oneshot::Sender<Result<Generation>>,
+    pub(crate) since: Instant,
     /// Its place among those that wait.
     pub(crate) waits: OwnedSemaphorePermit,
 }
@@ -80,19 +84,15 @@ impl<N: Network> Batch<N> {
             .retain(|job| !job.request.cancel.is_cancelled() && !job.reply.is_closed());
         loop {
             let urgent = self.waiting.iter().position(|job| job.request.urgent);
-            let beside = urgent.is_none() && self.running.iter().any(|place| place.urgent);
-            let most = if beside {
-                STEP_TOKENS_URGENT
-            } else {
-                PLACES_MAX
-            };
-            if self.running.len() >= most.min(self.places) {
-                return;
-            }
             let next = urgent.unwrap_or(0);
             let Some(job) = self.waiting.get(next) else {
                 return;
             };
+            let beside = urgent.is_none() && self.is_urgent();
+            let waits = beside && job.since.elapsed() < BESIDE_URGENT_WAIT;
+            if waits || self.running.len() >= self.places {
+                return;
+            }
             let tokens = job.prompt.len() + job.request.tokens_max;
             let bytes = self.network.past_bytes(tokens);
             let used: usize = self.running.iter().map(|place| place.bytes).sum();
@@ -104,6 +104,7 @@ impl<N: Network> Batch<N> {
                 prompt,
                 reply,
                 waits,
+                since: _,
             }) = self.waiting.remove(next)
             else {
                 return;
@@ -123,6 +124,11 @@ impl<N: Network> Batch<N> {
                 Err(error) => drop(reply.send(Err(error))),
             }
         }
+    }
+
+    /// Does anybody look on?
+    fn is_urgent(&self) -> bool {
+        self.running.iter().any(|place| place.urgent)
     }
 
     /// One step of all answers, and the end of those that are done.
@@ -187,19 +193,16 @@ impl<N: Network> Batch<N> {
     fn counts(&self) -> Vec<usize> {
         let answering = |place: &Place<_>| usize::from(place.writer.is_answering());
         let mut counts: Vec<usize> = self.running.iter().map(answering).collect();
-        let mut used: usize = counts.iter().sum();
-        let mut room = STEP_TOKENS.saturating_sub(used);
+        let mut room = STEP_TOKENS.saturating_sub(counts.iter().sum());
         for urgent in [true, false] {
+            if !urgent && self.is_urgent() {
+                room = room.min(BESIDE_URGENT_TOKENS);
+            }
             let places = self.running.iter().zip(&mut counts);
             for (place, count) in places.filter(|(place, _)| place.urgent == urgent) {
                 let more = (place.writer.pending().len() - *count).min(room);
                 *count += more;
-                used += more;
                 room -= more;
-            }
-            if self.running.iter().any(|place| place.urgent) {
-                // Never none, or those who hold a place would wait for as long as others are urgent.
-                room = STEP_TOKENS_URGENT.saturating_sub(used).max(1);
             }
         }
         counts
@@ -269,6 +272,7 @@ mod tests {
             request,
             prompt: (0..tokens).map(|place| 300 + place % 200).collect(),
             reply,
+            since: Instant::now(),
             waits: waits.expect("a new semaphore has room"),
         });
         answer
@@ -351,22 +355,26 @@ mod tests {
             tokens_max: 2,
             ..Request::default()
         };
-        let (_usual, _urgent) = (ask(&mut batch, 90, long()), ask(&mut batch, 40, urgent));
-        batch.admit();
-
+        let _usual = ask(&mut batch, 90, long());
         let mut counts = Vec::new();
-        while batch.running.len() > 1 || !batch.running[0].writer.is_answering() {
+        let mut step = |batch: &mut Batch<Model>| {
+            batch.admit();
             counts.push(batch.counts());
             batch.step();
+        };
+        step(&mut batch);
+        let _urgent = ask(&mut batch, 40, urgent);
+        while batch.running.len() > 1 || !batch.running[0].writer.is_answering() {
+            step(&mut batch);
         }
 
-        // The urgent one was admitted first, and is gone after its second token.
-        assert_eq!(counts, [vec![40, 1], vec![1, 3], vec![64], vec![22]]);
+        // The urgent one is gone after its second token.
+        assert_eq!(counts, [vec![64], vec![1, 40], vec![1, 1], vec![24]]);
         Ok(())
     }
 
     #[test]
-    fn few_others_are_begun_beside_an_urgent_answer() -> Result<()> {
+    fn nobody_is_begun_beside_an_urgent_answer_unless_they_waited_long() -> Result<()> {
         let mut batch = batch()?;
         batch.places = 8;
         let urgent = Request {
@@ -374,21 +382,23 @@ mod tests {
             ..long()
         };
         let first = ask(&mut batch, 40, urgent.clone());
-        let _others = [(); 9].map(|()| ask(&mut batch, 40, long()));
+        let _others = [(); 3].map(|()| ask(&mut batch, 40, long()));
 
         batch.admit();
-        assert_eq!(batch.running.len(), STEP_TOKENS_URGENT);
-        let _second = ask(&mut batch, 40, urgent);
+        assert_eq!(batch.running.len(), 1);
+        let second = ask(&mut batch, 40, urgent);
         batch.admit();
-        assert_eq!(batch.running.len(), STEP_TOKENS_URGENT + 1);
+        assert_eq!(batch.running.len(), 2);
+        let earlier = Instant::now().checked_sub(BESIDE_URGENT_WAIT);
+        batch.waiting[0].since = earlier.expect("the system began long ago");
+        batch.admit();
+        assert_eq!(batch.running.len(), 3);
 
-        drop(first);
+        drop((first, second));
         batch.step();
         batch.admit();
-        assert_eq!(batch.running.len(), STEP_TOKENS_URGENT);
-        batch.running[3].urgent = false;
-        batch.admit();
-        assert_eq!(batch.running.len(), 8);
+        assert_eq!(batch.running.len(), 3);
+        assert!(batch.waiting.is_empty());
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -23,8 +24,8 @@ use crate::weights::Weights;
 pub const WAITING_MAX: usize = 256;
 /// Answers that can be written together at most.
 pub const PLACES_MAX: usize = batch::PLACES_MAX;
-/// Answers that are written together, unless the configuration says otherwise.
-pub const PLACES_DEFAULT: usize = 8;
+/// Answers that are written together, unless the configuration says otherwise: the lessons of a course.
+pub const PLACES_DEFAULT: usize = 12;
 /// Positions of prompt and answer together, unless the configuration says otherwise.
 const CONTEXT_DEFAULT: usize = 8192;
 /// Bytes of keys and values of all answers together, unless the configuration says otherwise.
@@ -122,6 +123,7 @@ impl Engine {
             request,
             prompt,
             reply,
+            since: Instant::now(),
             waits,
         };
         let ended = || Error::Engine("the thread has ended".into());
