@@ -11,7 +11,9 @@ use crate::cpu::{Model, Part, Sequence};
 use crate::error::Result;
 use crate::kernels::huge;
 use crate::kernels::pool::Pool;
+use crate::network::Network;
 use crate::random::{Shape, write_gguf};
+use crate::sampler::{Sampler, Sampling};
 
 /// Tokens of the prompt that is timed.
 const PROMPT_TOKENS: usize = 256;
@@ -30,6 +32,9 @@ const POSITIONS: usize = 4096;
 /// Memory that is read to see how fast it can be read, in parts of a megabyte.
 const BANDWIDTH_BYTES: usize = 256 << 20;
 const BANDWIDTH_PARTS: usize = BANDWIDTH_BYTES >> 20;
+/// Tokens between two such readings, and how often: how fast memory is changes within seconds.
+const BETWEEN_TOKENS: usize = 8;
+const READINGS: usize = 12;
 
 /// A size and a way of storing it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +91,8 @@ pub struct Measured {
     pub file_bytes: u64,
     /// Size of the matrices in memory.
     pub weights_bytes: u64,
+    /// Size of what a token of a single answer reads of them.
+    pub step_bytes: u64,
     /// Size of the keys and values of all sequences at the end.
     pub cache_bytes: u64,
     /// Growth of the process's resident memory by model, cache and work; none where unknown.
@@ -102,15 +109,8 @@ pub struct Measured {
     pub together_tokens_per_second: f64,
     /// Bytes that all threads together read from memory per second.
     pub bandwidth: f64,
-}
-
-impl Measured {
-    /// The share of the memory's bandwidth that a short answer reads weights with.
-    pub fn bandwidth_share(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "a share is no account")]
-        let weights = self.weights_bytes as f64;
-        self.answer_tokens_per_second[0].1 * weights / self.bandwidth
-    }
+    /// The share of it that a short answer reads weights with, both taken in turn.
+    pub bandwidth_share: f64,
 }
 
 impl fmt::Display for Measured {
@@ -132,13 +132,9 @@ impl fmt::Display for Measured {
         write!(f, "load {load:.2} s, ")?;
         let mb = |bytes: u64| bytes / 1_000_000;
         let (file, weights, cache) = (self.file_bytes, self.weights_bytes, self.cache_bytes);
-        write!(
-            f,
-            "file {} MB, weights {} MB, cache {} MB, ",
-            mb(file),
-            mb(weights),
-            mb(cache)
-        )?;
+        write!(f, "file {} MB, weights {} MB, ", mb(file), mb(weights))?;
+        write!(f, "of which a token reads {} MB, ", mb(self.step_bytes))?;
+        write!(f, "cache {} MB, ", mb(cache))?;
         if let Some((memory, peak)) = self.memory_bytes.zip(self.memory_peak_bytes) {
             let share = |bytes: u64| (bytes * 100).checked_div(file).unwrap_or(0);
             write!(
@@ -149,7 +145,7 @@ impl fmt::Display for Measured {
             )?;
             write!(f, "at most {} MB ({} %), ", mb(peak), share(peak))?;
         }
-        let (gb, share) = (self.bandwidth / 1e9, 100.0 * self.bandwidth_share());
+        let (gb, share) = (self.bandwidth / 1e9, 100.0 * self.bandwidth_share);
         write!(
             f,
             "memory is read at {gb:.1} GB/s, by answers at {share:.0} % of that"
@@ -203,14 +199,17 @@ fn run(path: &Path, threads: usize) -> Result<Measured> {
     for (context, answer) in &mut answers {
         let mut sequence = Sequence::default();
         prompt(&mut model, &mut sequence, *context)?;
-        *answer = answer_speed(&mut model, std::slice::from_mut(&mut sequence))?;
+        let sequences = std::slice::from_mut(&mut sequence);
+        *answer = answer_speed(&mut model, sequences, ANSWER_TOKENS)?;
         model.end(&mut sequence);
     }
     for sequence in &mut sequences {
         model.end(sequence);
         prompt(&mut model, sequence, CONTEXTS[0])?;
     }
-    let together_tokens_per_second = answer_speed(&mut model, &mut sequences)?;
+    let together = answer_speed(&mut model, &mut sequences, ANSWER_TOKENS)?;
+    let (memory_now, memory_peak) = (memory("VmRSS:"), memory("VmHWM:"));
+    let (bandwidth, bandwidth_share) = bandwidth(&mut model, &mut sequences[..1], threads)?;
     let grown = |now: Option<u64>| {
         before
             .zip(now)
@@ -219,14 +218,16 @@ fn run(path: &Path, threads: usize) -> Result<Measured> {
     Ok(Measured {
         file_bytes: path.metadata().map_or(0, |metadata| metadata.len()),
         weights_bytes: model.weights_bytes() as u64,
+        step_bytes: model.step_bytes() as u64,
         cache_bytes: model.cache_bytes() as u64,
-        memory_bytes: grown(memory("VmRSS:")),
-        memory_peak_bytes: grown(memory("VmHWM:")),
+        memory_bytes: grown(memory_now),
+        memory_peak_bytes: grown(memory_peak),
         load,
         prompt_tokens_per_second,
         answer_tokens_per_second: answers,
-        together_tokens_per_second,
-        bandwidth: bandwidth(threads)?,
+        together_tokens_per_second: together,
+        bandwidth,
+        bandwidth_share,
     })
 }
 
@@ -247,13 +248,15 @@ fn prompt(model: &mut Model, sequence: &mut Sequence, count: usize) -> Result<()
     Ok(())
 }
 
-/// Tokens per second of all sequences together, each with one token a step.
-fn answer_speed(model: &mut Model, sequences: &mut [Sequence]) -> Result<f64> {
-    let mut tokens = 0;
+/// Tokens per second of all sequences together, each with one token a step, the likeliest being picked.
+fn answer_speed(model: &mut Model, sequences: &mut [Sequence], tokens: usize) -> Result<f64> {
+    let samplers = sequences.iter().map(|_| Sampler::new(Sampling::default()));
+    let mut samplers: Vec<_> = samplers.collect();
+    let (mut computed, vocabulary) = (0, model.vocabulary());
     let started = Instant::now();
-    while tokens < ANSWER_TOKENS * sequences.len() {
+    while computed < tokens * sequences.len() {
         let ids: Vec<_> = (0..sequences.len())
-            .map(|place| [id(model, tokens + place)])
+            .map(|place| [id(model, computed + place)])
             .collect();
         let pairs = sequences.iter_mut().zip(&ids);
         let mut parts: Vec<_> = pairs
@@ -263,34 +266,54 @@ fn answer_speed(model: &mut Model, sequences: &mut [Sequence]) -> Result<f64> {
                 wanted: 1,
             })
             .collect();
-        tokens += model.step(&mut parts)?.rows();
+        model.compute(&mut parts)?;
+        model.hand_out(&mut samplers, |sampler, logits| {
+            std::hint::black_box(sampler.pick(logits, vocabulary, None, &[])).ok();
+        });
+        computed += sequences.len();
     }
-    Ok(per_second(tokens, started.elapsed()))
+    Ok(per_second(computed, started.elapsed()))
 }
 
-/// Reads much more than a cache holds, three times, and takes the best.
-fn bandwidth(threads: usize) -> Result<f64> {
+/// How fast much more memory is read than a cache holds, and the share of it that weights are read with
+/// in between: the medians.
+fn bandwidth(model: &mut Model, sequences: &mut [Sequence], threads: usize) -> Result<(f64, f64)> {
     let mut pool = Pool::new(threads)?;
     // All different: a hypervisor keeps pages that are alike once, and those stay in its cache.
     let data: Vec<_> = (0..(BANDWIDTH_BYTES / size_of::<u64>()) as u64).collect();
     huge::gather(vec![huge::place(&data)]);
     let mut sums = vec![0u64; BANDWIDTH_PARTS];
-    let mut best = Duration::MAX;
-    for _ in 0..3 {
+    let mut read = || {
         let started = Instant::now();
         pool.split(&mut sums, 1, |index, sum| {
             let part = &data[index * (data.len() / BANDWIDTH_PARTS)..];
             let part = part.iter().take(data.len() / BANDWIDTH_PARTS);
             sum[0] = part.fold(0, |sum, number| sum ^ number);
         });
-        best = best.min(started.elapsed());
         std::hint::black_box(&sums);
+        per_second(BANDWIDTH_BYTES, started.elapsed())
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a share is no account")]
+    let step_bytes = model.step_bytes() as f64;
+    let mut measured = [Vec::new(), Vec::new()];
+    let mut before = read();
+    for _ in 0..READINGS {
+        let speed = answer_speed(model, sequences, BETWEEN_TOKENS)?;
+        let after = read();
+        let bandwidth = f64::midpoint(before, after);
+        measured[0].push(bandwidth);
+        measured[1].push(speed * step_bytes / bandwidth);
+        before = after;
     }
-    Ok(per_second(BANDWIDTH_BYTES, best))
+    let [bandwidth, share] = measured.map(|mut values| {
+        values.sort_by(f64::total_cmp);
+        values[READINGS / 2]
+    });
+    Ok((bandwidth, share))
 }
 
-fn per_second(tokens: usize, time: Duration) -> f64 {
-    f64::from(u32::try_from(tokens).unwrap_or(u32::MAX)) / time.as_secs_f64().max(f64::EPSILON)
+fn per_second(count: usize, time: Duration) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / time.as_secs_f64().max(f64::EPSILON)
 }
 
 /// Memory of this process, by its name; only Linux tells it without a library.

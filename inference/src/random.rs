@@ -145,6 +145,7 @@ impl Shape {
 
 /// Writes a GGUF of this shape with its matrices stored as `kind`; equal seeds, equal bytes.
 ///
+/// The matrix of the vocabulary has 8 bits at least, as published files have it.
 /// Needs about the memory of the file, and four times that of its largest matrix.
 pub fn write_gguf(path: &Path, shape: &Shape, kind: GgmlDType, seed: u64) -> Result<()> {
     let mut random = SplitMix64(seed);
@@ -152,6 +153,10 @@ pub fn write_gguf(path: &Path, shape: &Shape, kind: GgmlDType, seed: u64) -> Res
     for (name, rows, columns) in shape.matrices() {
         let reach = 1.7 / f64::from(columns).sqrt();
         let tensor = uniform(&mut random, &[rows, columns], 0.0, reach)?;
+        let kind = match kind {
+            GgmlDType::Q4_0 if rows == shape.vocabulary => GgmlDType::Q8_0,
+            kind => kind,
+        };
         tensors.push((name, QTensor::quantize(&tensor, kind)?));
     }
     for (name, width) in shape.norms() {

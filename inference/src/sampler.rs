@@ -96,17 +96,25 @@ impl Sampler {
         allowed: Option<&SimpleVob>,
         answer: &[u32],
     ) -> Result<u32> {
-        logits.copy_to(&mut self.logits);
+        logits.copy_bounds_to(&mut self.logits);
         self.logits.truncate(tokens);
         self.penalise(answer);
         if let Some(allowed) = allowed {
             forbid(&mut self.logits, allowed.as_slice());
         }
-        let best = largest(&self.logits);
+        let mut best = largest(&self.logits);
+        if best.is_finite() && logits.is_rough() {
+            // The best has at least what the one has that promises most.
+            self.gather(best);
+            best = self.refine(logits, answer);
+            self.gather(self.floor(best));
+            best = self.refine(logits, answer);
+        } else {
+            self.gather(self.floor(best));
+        }
         if !best.is_finite() {
             return Err(Error::Engine("no token has a finite logit".into()));
         }
-        self.gather(best);
         let first = self.candidates.iter().find(|found| found.score >= best);
         let first = first.map_or(0, |found| found.id);
         if self.sampling.temperature <= 0.0 {
@@ -117,29 +125,48 @@ impl Sampler {
         Ok(self.draw().unwrap_or(first))
     }
 
-    fn penalise(&mut self, answer: &[u32]) {
+    /// Makes the scores of the candidates exact, drops those that are out of the question now, and
+    /// returns the best.
+    fn refine(&mut self, logits: Row<'_>, answer: &[u32]) -> f32 {
+        logits.refine(&mut self.candidates, |candidate| {
+            (candidate.id, &mut candidate.score)
+        });
+        let recent = self.sampling.recent(answer);
         let penalty = self.sampling.repetition_penalty;
-        let recent = &answer[answer.len().saturating_sub(self.sampling.repetition_window)..];
+        for candidate in &mut self.candidates {
+            if recent.contains(&candidate.id) {
+                candidate.score = penalised(candidate.score, penalty);
+            }
+        }
+        let scores = self.candidates.iter().map(|candidate| candidate.score);
+        let best = scores.fold(f32::NEG_INFINITY, larger);
+        let floor = self.floor(best);
+        self.candidates.retain(|candidate| candidate.score >= floor);
+        best
+    }
+
+    fn penalise(&mut self, answer: &[u32]) {
+        let recent = self.sampling.recent(answer);
         for (index, id) in recent.iter().enumerate() {
             let seen = recent[..index].contains(id);
             if let Some(logit) = self.logits.get_mut(*id as usize).filter(|_| !seen) {
-                *logit = if *logit > 0.0 {
-                    *logit / penalty
-                } else {
-                    *logit * penalty
-                };
+                *logit = penalised(*logit, self.sampling.repetition_penalty);
             }
         }
     }
 
-    /// Collects the tokens that are not out of the question, in the order of their ids.
-    fn gather(&mut self, best: f32) {
+    /// Tokens with smaller logits are out of the question beside this one.
+    fn floor(&self, best: f32) -> f32 {
         let temperature = self.sampling.temperature.max(0.0);
-        let floor = match self.sampling.min_p {
+        match self.sampling.min_p {
             Some(least) if least > 0.0 => best + temperature * (least.ln() - DOUBT),
             _ if temperature > 0.0 => f32::MIN,
             _ => best,
-        };
+        }
+    }
+
+    /// Collects the tokens that have at least so much, in the order of their ids.
+    fn gather(&mut self, floor: f32) {
         let candidates = &mut self.candidates;
         candidates.clear();
         for (first, scores) in (0u32..).step_by(TOGETHER).zip(self.logits.chunks(TOGETHER)) {
@@ -199,6 +226,22 @@ impl Sampler {
     }
 }
 
+impl Sampling {
+    /// The tokens of an answer that count as recent.
+    fn recent<'a>(&self, answer: &'a [u32]) -> &'a [u32] {
+        &answer[answer.len().saturating_sub(self.repetition_window)..]
+    }
+}
+
+/// What a logit becomes when its token is repeated; the larger ones stay the larger ones.
+fn penalised(logit: f32, penalty: f32) -> f32 {
+    if logit > 0.0 {
+        logit / penalty
+    } else {
+        logit * penalty
+    }
+}
+
 /// Makes all tokens impossible whose bit is not set.
 fn forbid(logits: &mut [f32], allowed: &[u32]) {
     let beyond = logits.len().min(allowed.len() * TOGETHER);
@@ -218,9 +261,12 @@ fn forbid(logits: &mut [f32], allowed: &[u32]) {
     }
 }
 
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
 /// The largest number; what is not a number does not count.
 fn largest(logits: &[f32]) -> f32 {
-    let larger = |a: f32, b: f32| if b > a { b } else { a };
     let (parts, rest) = logits.as_chunks::<TOGETHER>();
     let mut lanes = [f32::NEG_INFINITY; TOGETHER];
     for part in parts {

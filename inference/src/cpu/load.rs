@@ -2,6 +2,7 @@
 
 use super::pages::{Pages, Sequence};
 use super::prefixes::Prefixes;
+use super::rough::Rough;
 use super::step::Desk;
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
@@ -23,6 +24,7 @@ pub struct Model {
     /// Steps with fewer products are computed by one thread.
     pub(crate) products_min: usize,
     pub(crate) desk: Desk,
+    pub(crate) rough: Rough,
 }
 
 pub(crate) struct Tensors {
@@ -78,6 +80,7 @@ impl Model {
             pool: Pool::new(threads)?,
             products_min: 0,
             desk: Desk::default(),
+            rough: Rough::default(),
             weights,
             config,
         })
@@ -107,6 +110,16 @@ impl Model {
     /// Bytes of the matrices.
     pub fn weights_bytes(&self) -> usize {
         self.weights.matrices().map(Matrix::bytes).sum()
+    }
+
+    /// Bytes of them that a step with one token reads, unless its logits are all of interest.
+    pub fn step_bytes(&self) -> usize {
+        let head = self.weights.head();
+        let all = self.weights_bytes() - head.bytes() + head.bytes_rough();
+        match self.weights.head {
+            Some(_) => all - self.weights.embedding.bytes(),
+            None => all,
+        }
     }
 
     /// Bytes of all keys and values that there is room for by now.
@@ -145,6 +158,11 @@ impl Tensors {
         let quantised = loaded.matrices().any(|matrix| !matrix.is_plain());
         loaded.forms = Forms { quantised, plain };
         Ok(loaded)
+    }
+
+    /// What the last hidden states become logits by.
+    pub(crate) fn head(&self) -> &Matrix {
+        self.head.as_ref().unwrap_or(&self.embedding)
     }
 
     fn matrices(&self) -> impl Iterator<Item = &Matrix> {

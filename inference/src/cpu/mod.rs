@@ -9,6 +9,7 @@ mod load;
 mod pages;
 mod pass;
 mod prefixes;
+mod rough;
 mod step;
 
 pub use load::Model;

@@ -81,30 +81,31 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Computes the logits of the tokens on the desk.
-    pub(crate) fn logits(&mut self, tokens: usize) {
+    /// Computes the logits of the tokens on the desk, or roughly: what they are at most.
+    pub(crate) fn logits(&mut self, tokens: usize, roughly: bool) {
         let weights = self.weights;
         self.join(None, Some(&weights.norm), tokens);
-        let head = weights.head.as_ref().unwrap_or(&weights.embedding);
-        self.multiply(&[head], tokens);
+        if roughly {
+            for tile in &mut self.desk.tiles {
+                tile.input.bound();
+            }
+        }
+        self.multiply_all(&[weights.head()], tokens, roughly);
     }
 
     fn multiply(&mut self, matrices: &[&Matrix], tokens: usize) {
-        let room: usize = matrices
-            .iter()
-            .map(|matrix| Tensors::room(matrix.rows, tokens))
-            .sum();
-        let made = &mut self.desk.made;
+        self.multiply_all(matrices, tokens, false);
+    }
+
+    fn multiply_all(&mut self, matrices: &[&Matrix], tokens: usize, roughly: bool) {
+        let rooms = matrices.iter();
+        let room = rooms.map(|matrix| Tensors::room(matrix.rows, tokens)).sum();
+        let Desk { tiles, made, .. } = &mut *self.desk;
         if made.len() < room {
             made.resize(room, 0.0);
         }
-        multiply(
-            self.pool,
-            matrices,
-            &self.desk.tiles,
-            tokens,
-            &mut made[..room],
-        );
+        let made = &mut made[..room];
+        multiply(self.pool, matrices, tiles, tokens, roughly, made);
     }
 
     /// Adds what a block made, of which `made` are the factors of its norm, and begins the next one.

@@ -3,11 +3,14 @@
 use super::load::{Model, Tensors};
 use super::pages::Sequence;
 use super::pass::Pass;
+use super::rough::Rough;
 use crate::error::{Error, Result};
 use crate::kernels::machine::LANES;
 use crate::kernels::multiply::stride;
 use crate::kernels::norm::Grouped;
+use crate::kernels::planes::Planes;
 use crate::kernels::tile::{TILE, Tile, cut};
+use crate::kernels::weights::Form;
 use crate::network::Network;
 
 /// What one sequence takes part in a step with.
@@ -48,6 +51,8 @@ pub struct Logits<'a> {
     values: Grouped<'a>,
     rows: usize,
     vocabulary: usize,
+    /// How to make them exact if they are rough; what the tiles hold is the rows' tokens.
+    rough: Option<(&'a Rough, &'a Planes, &'a [Tile])>,
 }
 
 /// The logits after one token, in the order of the tokens' ids.
@@ -79,12 +84,20 @@ impl<'a> Row<'a> {
             values,
             rows: 1,
             vocabulary,
+            rough: None,
         };
         logits.row(0)
     }
 
     /// Replaces what is in `out`.
     pub fn copy_to(&self, out: &mut Vec<f32>) {
+        self.copy_bounds_to(out);
+        let mut rows: Vec<_> = (0..).zip(out.iter_mut()).collect();
+        self.refine(&mut rows, |(id, logit)| (*id, logit));
+    }
+
+    /// Replaces what is in `out` by what the logits are at most, which is often what they are.
+    pub(crate) fn copy_bounds_to(&self, out: &mut Vec<f32>) {
         let Logits {
             values, vocabulary, ..
         } = self.logits;
@@ -94,6 +107,20 @@ impl<'a> Row<'a> {
             out.extend_from_slice(eight);
         }
         out.truncate(vocabulary);
+    }
+
+    /// May bounds be more than the logits?
+    pub(crate) fn is_rough(&self) -> bool {
+        self.logits.rough.is_some()
+    }
+
+    /// Makes bounds logits: of every item the id of its token and the place for the number.
+    pub(crate) fn refine<T>(&self, items: &mut [T], parts: impl Fn(&mut T) -> (u32, &mut f32)) {
+        if let Some((rough, planes, tiles)) = self.logits.rough {
+            rough.refined(items.len());
+            let input = tiles[self.row / TILE].input.only(self.row % TILE);
+            planes.refine(&input, items, parts);
+        }
     }
 }
 
@@ -193,18 +220,20 @@ impl Model {
             let from = &desk.tiles[from / TILE].residual[from % TILE * hidden..][..hidden];
             desk.wanted[to / TILE].residual[to % TILE * hidden..][..hidden].copy_from_slice(from);
         }
+        let roughly = self.rough.decide(self.weights.head(), wanted.len());
         std::mem::swap(&mut desk.tiles, &mut desk.wanted);
         let mut pass = Pass::new(&self.config, &self.weights, &mut self.pool, desk);
-        pass.logits(wanted.len());
+        pass.logits(wanted.len(), roughly);
         std::mem::swap(&mut self.desk.tiles, &mut self.desk.wanted);
         self.desk.rows = wanted.len();
-        self.desk.logits(self.weights.embedding.rows)
+        self.desk.logits(&self.weights, &self.rough)
     }
 }
 
 impl Desk {
     /// The logits of the last step.
-    fn logits(&self, vocabulary: usize) -> Logits<'_> {
+    fn logits<'a>(&'a self, weights: &'a Tensors, rough: &'a Rough) -> Logits<'a> {
+        let vocabulary = weights.embedding.rows;
         let values = &self.made[..Tensors::room(vocabulary, self.rows)];
         let rows = self.rows;
         let stride = stride(rows);
@@ -212,6 +241,10 @@ impl Desk {
             values: Grouped { values, stride },
             rows,
             vocabulary,
+            rough: match &weights.head().form {
+                Form::Planes(planes) if rough.is_on() => Some((rough, planes, &self.wanted)),
+                _ => None,
+            },
         }
     }
 }
@@ -236,7 +269,7 @@ impl Network for Model {
     }
 
     fn hand_out<T: Send>(&mut self, to: &mut [T], work: impl Fn(&mut T, Row<'_>) + Sync) {
-        let logits = self.desk.logits(self.weights.embedding.rows);
+        let logits = self.desk.logits(&self.weights, &self.rough);
         let pool = &mut self.pool;
         pool.split(to, 1, |row, to| {
             for to in to {

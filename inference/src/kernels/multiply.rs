@@ -12,8 +12,11 @@
     reason = "loops over a constant become registers, iterators often stay in memory"
 )]
 
+use std::array::from_fn;
+
 use super::attend::Element;
-use super::machine::{BLOCK, Columns, LANES, Machine, Work, run};
+use super::machine::{Columns, LANES, Line, Machine, Work, run};
+use super::planes::{Planes, join};
 use super::pool::Pool;
 use super::tile::{Input, TILE, Tile};
 use super::weights::{Form, Matrix, Packed};
@@ -42,12 +45,14 @@ pub(crate) fn stride(tokens: usize) -> usize {
 
 /// Multiplies all tokens with matrices of one width; their rows follow each other in `out`.
 ///
-/// `out` has room for the groups of all matrices times the [`stride`] times [`LANES`].
+/// `out` has room for the groups of all matrices times the [`stride`] times [`LANES`]. Done `roughly`, what
+/// comes of matrices in two planes is what the products are at most; the tiles' inputs have bounds then.
 pub(crate) fn multiply(
     pool: &mut Pool,
     matrices: &[&Matrix],
     tiles: &[Tile],
     tokens: usize,
+    roughly: bool,
     out: &mut [f32],
 ) {
     let size = stride(tokens) * LANES;
@@ -59,6 +64,7 @@ pub(crate) fn multiply(
             matrices,
             tiles,
             size,
+            roughly,
             first: index * part,
             out,
         });
@@ -71,6 +77,7 @@ struct Product<'a> {
     tiles: &'a [Tile],
     /// Numbers of a group.
     size: usize,
+    roughly: bool,
     /// The first group, counted through all matrices.
     first: usize,
     out: &'a mut [f32],
@@ -80,6 +87,7 @@ impl Work for Product<'_> {
     #[inline(always)]
     fn run<M: Machine>(self, m: M) {
         let width = self.tiles.first().map_or(1, |tile| tile.input.width);
+        let roughly = self.roughly;
         let pairs = (CACHED_BYTES / (width * 2 * TILE)).max(1);
         for tiles in self.tiles.chunks(2 * pairs) {
             let groups = self.out.chunks_exact_mut(self.size).enumerate();
@@ -90,17 +98,18 @@ impl Work for Product<'_> {
                         && b.tokens == TILE
                     {
                         let out = &mut out[a.first * LANES..][..2 * TILE * LANES];
-                        product::<M, 4, 2>(m, matrix, group, [&a.input, &b.input], out);
+                        let inputs = [&a.input, &b.input];
+                        product::<M, 4, 2>(m, matrix, roughly, group, inputs, out);
                         continue;
                     }
                     for tile in pair {
                         let out = &mut out[tile.first * LANES..][..tile.tokens * LANES];
                         let input = [&tile.input];
                         match tile.tokens {
-                            1 => product::<M, 1, 1>(m, matrix, group, input, out),
-                            2 => product::<M, 2, 1>(m, matrix, group, input, out),
-                            3 => product::<M, 3, 1>(m, matrix, group, input, out),
-                            _ => product::<M, 4, 1>(m, matrix, group, input, out),
+                            1 => product::<M, 1, 1>(m, matrix, roughly, group, input, out),
+                            2 => product::<M, 2, 1>(m, matrix, roughly, group, input, out),
+                            3 => product::<M, 3, 1>(m, matrix, roughly, group, input, out),
+                            _ => product::<M, 4, 1>(m, matrix, roughly, group, input, out),
                         }
                     }
                 }
@@ -127,6 +136,7 @@ fn find<'a>(matrices: &[&'a Matrix], mut group: usize) -> (&'a Matrix, usize) {
 fn product<M: Machine, const T: usize, const N: usize>(
     m: M,
     matrix: &Matrix,
+    roughly: bool,
     group: usize,
     inputs: [&Input; N],
     out: &mut [f32],
@@ -134,6 +144,8 @@ fn product<M: Machine, const T: usize, const N: usize>(
     let sums = match &matrix.form {
         Form::Eight(packed) => eight::<M, T, N>(m, packed, group, inputs),
         Form::Four(packed) => four::<M, T, N>(m, packed, group, inputs),
+        Form::Planes(planes) if roughly => rough::<M, T, N>(m, planes, group, inputs),
+        Form::Planes(planes) => whole::<M, T, N>(m, planes, group, inputs),
         Form::Half(values) => dense::<M, u16, T, N>(m, values, group, inputs),
         Form::Dense(values) => dense::<M, f32, T, N>(m, values, group, inputs),
     };
@@ -145,34 +157,31 @@ fn product<M: Machine, const T: usize, const N: usize>(
     }
 }
 
-/// The quantised tokens of a tile, block by block.
+/// The quantised tokens of a tile, block by block, and what their products are too large by.
 #[derive(Clone, Copy)]
 struct Blocks<'a, const T: usize> {
     columns: &'a [[Columns<T>; 8]],
     steps: &'a [[f32; T]],
-    offsets8: &'a [[i32; T]],
-    offsets4: &'a [[i32; T]],
+    offsets: &'a [[i32; T]],
 }
 
 impl<'a, const T: usize> Blocks<'a, T> {
     #[inline(always)]
-    fn of(input: &'a Input) -> Self {
-        let columns = input.quants.as_chunks::<4>().0.as_chunks::<T>().0;
-        Self {
-            columns: columns.as_chunks::<8>().0,
-            steps: input.scales.as_chunks::<T>().0,
-            offsets8: input.offsets8.as_chunks::<T>().0,
-            offsets4: input.offsets4.as_chunks::<T>().0,
-        }
-    }
-
-    #[inline(always)]
-    fn all<const N: usize>(inputs: [&'a Input; N]) -> [Self; N] {
-        let mut all = [Self::of(inputs[0]); N];
-        for tile in 1..N {
-            all[tile] = Self::of(inputs[tile]);
-        }
-        all
+    fn all<const N: usize>(
+        inputs: [&'a Input; N],
+        offsets: impl Fn(&'a Input) -> &'a [i32],
+    ) -> [Self; N] {
+        from_fn(
+            #[inline(always)]
+            |tile| {
+                let columns = inputs[tile].quants.as_chunks::<4>().0.as_chunks::<T>().0;
+                Self {
+                    columns: columns.as_chunks::<8>().0,
+                    steps: inputs[tile].scales.as_chunks::<T>().0,
+                    offsets: offsets(inputs[tile]).as_chunks::<T>().0,
+                }
+            },
+        )
     }
 }
 
@@ -183,31 +192,18 @@ fn eight<M: Machine, const T: usize, const N: usize>(
     group: usize,
     inputs: [&Input; N],
 ) -> [[M::Floats; T]; N] {
-    let blocks = inputs[0].width / BLOCK;
-    let lines = &packed.lines[group * blocks * 8..][..blocks * 8];
-    let scales = &packed.scales[group * blocks..][..blocks];
-    let tiles = Blocks::<T>::all(inputs);
-    let mut columns = [&tiles[0].columns[0]; N];
-    let mut offsets = [&tiles[0].offsets8[0]; N];
-    let mut sums = [[m.splat(0.0); T]; N];
-    let lines = lines.as_chunks::<8>().0.iter();
-    for (block, (lines, scales)) in lines.zip(scales).enumerate() {
-        // Two lines of 32 bytes share one of the processor's cache.
-        for pair in 0..4 {
-            m.soon(&lines[2 * pair], AHEAD_BYTES);
-        }
-        for tile in 0..N {
-            columns[tile] = &tiles[tile].columns[block];
-            offsets[tile] = &tiles[tile].offsets8[block];
-        }
-        let products = m.products8::<T, N>(lines, columns, offsets);
-        let scales = m.halves(scales);
-        for tile in 0..N {
-            let steps = &tiles[tile].steps[block];
-            add(m, &mut sums[tile], products[tile], scales, steps);
-        }
-    }
-    sums
+    let (lines, scales) = packed.group::<8>(group, inputs[0].width);
+    let tiles = Blocks::<T>::all(inputs, |input| &input.offsets8);
+    sum(
+        m,
+        scales,
+        tiles,
+        #[inline(always)]
+        |block, columns, offsets| {
+            soon::<M, 8>(m, &lines[block]);
+            m.products8(&lines[block], columns, offsets)
+        },
+    )
 }
 
 #[inline(always)]
@@ -217,23 +213,101 @@ fn four<M: Machine, const T: usize, const N: usize>(
     group: usize,
     inputs: [&Input; N],
 ) -> [[M::Floats; T]; N] {
-    let blocks = inputs[0].width / BLOCK;
-    let lines = &packed.lines[group * blocks * 4..][..blocks * 4];
-    let scales = &packed.scales[group * blocks..][..blocks];
-    let tiles = Blocks::<T>::all(inputs);
-    let mut columns = [&tiles[0].columns[0]; N];
-    let mut offsets = [&tiles[0].offsets4[0]; N];
-    let mut sums = [[m.splat(0.0); T]; N];
-    let lines = lines.as_chunks::<4>().0.iter();
-    for (block, (lines, scales)) in lines.zip(scales).enumerate() {
-        for pair in 0..2 {
-            m.soon(&lines[2 * pair], AHEAD_BYTES);
+    let (lines, scales) = packed.group::<4>(group, inputs[0].width);
+    let tiles = Blocks::<T>::all(inputs, |input| &input.offsets4);
+    sum(
+        m,
+        scales,
+        tiles,
+        #[inline(always)]
+        |block, columns, offsets| {
+            soon::<M, 4>(m, &lines[block]);
+            m.products4(&lines[block], columns, offsets)
+        },
+    )
+}
+
+/// What the products of a group are at most, by the larger halves of its weights.
+#[inline(always)]
+fn rough<M: Machine, const T: usize, const N: usize>(
+    m: M,
+    planes: &Planes,
+    group: usize,
+    inputs: [&Input; N],
+) -> [[M::Floats; T]; N] {
+    let (lines, scales) = planes.large.group::<4>(group, inputs[0].width);
+    let tiles = Blocks::<T>::all(inputs, |input| &input.bounds.offsets);
+    let mut sums = sum(
+        m,
+        scales,
+        tiles,
+        #[inline(always)]
+        |block, columns, offsets| {
+            soon::<M, 4>(m, &lines[block]);
+            m.products4(&lines[block], columns, offsets)
+        },
+    );
+    let reach = m.halves(&planes.reach[group]);
+    for tile in 0..N {
+        for token in 0..T {
+            let product = m.mul(sums[tile][token], m.splat(16.0));
+            let margin = m.splat(inputs[tile].bounds.margins[token]);
+            sums[tile][token] = m.add(product, m.mul(reach, margin));
         }
+    }
+    sums
+}
+
+/// The products of a group of two planes, to the bit what they are in one.
+#[inline(always)]
+pub(super) fn whole<M: Machine, const T: usize, const N: usize>(
+    m: M,
+    planes: &Planes,
+    group: usize,
+    inputs: [&Input; N],
+) -> [[M::Floats; T]; N] {
+    let (large, scales) = planes.large.group::<4>(group, inputs[0].width);
+    let small = &planes.small.as_chunks::<4>().0[group * large.len()..][..large.len()];
+    let tiles = Blocks::<T>::all(inputs, |input| &input.offsets8);
+    sum(
+        m,
+        scales,
+        tiles,
+        #[inline(always)]
+        |block, columns, offsets| {
+            soon::<M, 4>(m, &large[block]);
+            soon::<M, 4>(m, &small[block]);
+            m.products8(&join(&large[block], &small[block]), columns, offsets)
+        },
+    )
+}
+
+/// Says that the lines of a later block will be read soon.
+#[inline(always)]
+fn soon<M: Machine, const LINES: usize>(m: M, lines: &[Line; LINES]) {
+    // Two lines of 32 bytes share one of the processor's cache.
+    for pair in 0..LINES / 2 {
+        m.soon(&lines[2 * pair], AHEAD_BYTES);
+    }
+}
+
+/// The sums of the products of all blocks, scaled by weights and tokens.
+#[inline(always)]
+fn sum<M: Machine, const T: usize, const N: usize>(
+    m: M,
+    scales: &[[u16; LANES]],
+    tiles: [Blocks<'_, T>; N],
+    products: impl Fn(usize, [&[Columns<T>; 8]; N], [&[i32; T]; N]) -> [[M::Whole; T]; N],
+) -> [[M::Floats; T]; N] {
+    let mut columns = [&tiles[0].columns[0]; N];
+    let mut offsets = [&tiles[0].offsets[0]; N];
+    let mut sums = [[m.splat(0.0); T]; N];
+    for (block, scales) in scales.iter().enumerate() {
         for tile in 0..N {
             columns[tile] = &tiles[tile].columns[block];
-            offsets[tile] = &tiles[tile].offsets4[block];
+            offsets[tile] = &tiles[tile].offsets[block];
         }
-        let products = m.products4::<T, N>(lines, columns, offsets);
+        let products = products(block, columns, offsets);
         let scales = m.halves(scales);
         for tile in 0..N {
             let steps = &tiles[tile].steps[block];

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::splitmix::SplitMix64;
 
 #[expect(clippy::cast_possible_truncation, reason = "random numbers")]
-fn random(seed: &mut SplitMix64) -> f32 {
+pub(super) fn random(seed: &mut SplitMix64) -> f32 {
     (seed.unit() * 4.0 - 2.0) as f32
 }
 
@@ -22,7 +22,7 @@ fn below(seed: &mut SplitMix64, bound: u64) -> usize {
 }
 
 /// The bytes of a matrix in a file; every third scale is zero, and all bytes occur.
-fn file(kind: GgmlDType, rows: usize, width: usize, seed: &mut SplitMix64) -> Vec<u8> {
+pub(super) fn file(kind: GgmlDType, rows: usize, width: usize, seed: &mut SplitMix64) -> Vec<u8> {
     let numbers: Vec<f32> = (0..rows * width).map(|_| random(seed)).collect();
     match kind {
         GgmlDType::F32 => return numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
@@ -78,7 +78,7 @@ impl Work for Put<'_> {
     }
 }
 
-fn tiles(rows: &[f32], width: usize, portable: bool) -> Vec<Tile> {
+pub(super) fn tiles(rows: &[f32], width: usize, portable: bool) -> Vec<Tile> {
     let mut tiles = Vec::new();
     let tokens = rows.len() / width;
     let forms = Forms {
@@ -133,6 +133,7 @@ fn products_are_those_of_plain_sums() -> Result<()> {
             &[&matrix],
             &best,
             tokens,
+            false,
             &mut out,
         );
 

@@ -5,6 +5,7 @@
 )]
 
 use super::machine::{BLOCK, LANES, Machine};
+use super::planes::Bounds;
 
 /// Tokens in a tile: as many as there are registers for.
 pub(crate) const TILE: usize = 4;
@@ -48,6 +49,8 @@ pub(crate) struct Input {
     pub(crate) offsets4: Vec<i32>,
     /// Token by token.
     pub(crate) plain: Vec<f32>,
+    /// What rough products need; see [`Self::bound`].
+    pub(super) bounds: Bounds,
 }
 
 impl Input {
@@ -63,6 +66,28 @@ impl Input {
         }
         if self.forms.plain {
             self.plain.resize(width * tokens, 0.0);
+        }
+    }
+
+    /// Finds out what rough products with these tokens need.
+    pub(crate) fn bound(&mut self) {
+        self.bounds = Bounds::of(self.tokens, &self.quants, &self.scales, &self.offsets4);
+    }
+
+    /// One of its quantised tokens by itself.
+    pub(crate) fn only(&self, token: usize) -> Self {
+        fn every<T: Copy>(values: &[T], token: usize, tokens: usize) -> Vec<T> {
+            values.iter().skip(token).step_by(tokens).copied().collect()
+        }
+        let columns = self.quants.as_chunks::<4>().0;
+        Self {
+            tokens: 1,
+            width: self.width,
+            quants: every(columns, token, self.tokens).into_flattened(),
+            scales: every(&self.scales, token, self.tokens),
+            offsets8: every(&self.offsets8, token, self.tokens),
+            offsets4: every(&self.offsets4, token, self.tokens),
+            ..Self::default()
         }
     }
 

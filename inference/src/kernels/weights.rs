@@ -1,4 +1,8 @@
 //! Matrices of weights, laid out for the loops that read them.
+#![expect(
+    clippy::inline_always,
+    reason = "vector code is made where the processor's features are known"
+)]
 
 use std::io::Read;
 use std::ops::Range;
@@ -8,6 +12,7 @@ use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 
 use super::huge::place;
 use super::machine::{BLOCK, LANES, Line};
+use super::planes::{self, Planes};
 use super::tile::SIZE_MAX;
 use crate::error::{Error, Result};
 
@@ -32,6 +37,8 @@ pub(crate) enum Form {
     Eight(Packed),
     /// `Q4_0`, eight rows interleaved; a block is four lines.
     Four(Packed),
+    /// 8 bits of a great many rows, in two halves.
+    Planes(Planes),
     /// Half precision, row by row, as its bits.
     Half(Vec<u16>),
     /// Plain f32, row by row.
@@ -80,11 +87,11 @@ impl Matrix {
             width,
         };
         let form = match kind {
-            GgmlDType::Q8_0 => Form::Eight(rest.packed::<32, 8>(rows)?),
-            GgmlDType::Q4_0 => Form::Four(rest.packed::<16, 4>(rows)?),
+            GgmlDType::Q4_0 => Form::Four(rest.four(rows)?),
             GgmlDType::F16 => Form::Half(rest.halves(rows)?),
             GgmlDType::F32 | GgmlDType::BF16 => Form::Dense(rest.dense(rows)?),
-            _ => Form::Eight(rest.requantised(rows)?),
+            _ if rows < planes::ROWS_MIN => Form::Eight(rest.eight(rows)?),
+            _ => Form::Planes(rest.planes(rows)?),
         };
         Ok(Self { rows, width, form })
     }
@@ -105,19 +112,34 @@ impl Matrix {
             Form::Eight(packed) | Form::Four(packed) => {
                 size_of_val(packed.lines.as_slice()) + size_of_val(packed.scales.as_slice())
             }
+            Form::Planes(planes) => self.bytes_rough() + size_of_val(planes.small.as_slice()),
             Form::Half(values) => size_of_val(values.as_slice()),
             Form::Dense(values) => size_of_val(values.as_slice()),
         }
     }
 
+    /// Bytes of those that tell how large products are at most.
+    pub(crate) fn bytes_rough(&self) -> usize {
+        match &self.form {
+            Form::Planes(Planes { large, reach, .. }) => {
+                let lines = size_of_val(large.lines.as_slice());
+                lines + size_of_val(large.scales.as_slice()) + size_of_val(reach.as_slice())
+            }
+            _ => self.bytes(),
+        }
+    }
+
     /// The addresses of its weights.
-    pub(crate) fn places(&self) -> [Range<usize>; 2] {
+    pub(crate) fn places(&self) -> [Range<usize>; 3] {
         match &self.form {
             Form::Eight(packed) | Form::Four(packed) => {
-                [place(&packed.lines), place(&packed.scales)]
+                [place(&packed.lines), place(&packed.scales), 0..0]
             }
-            Form::Half(values) => [place(values), 0..0],
-            Form::Dense(values) => [place(values), 0..0],
+            Form::Planes(Planes { large, small, .. }) => {
+                [place(&large.lines), place(&large.scales), place(small)]
+            }
+            Form::Half(values) => [place(values), 0..0, 0..0],
+            Form::Dense(values) => [place(values), 0..0, 0..0],
         }
     }
 
@@ -133,8 +155,20 @@ impl Matrix {
             }
             Form::Eight(packed) => packed.look_up::<8>(row, self.width, out),
             Form::Four(packed) => packed.look_up::<4>(row, self.width, out),
+            Form::Planes(planes) => planes.look_up(row, out),
         }
     }
+}
+
+/// Where a block belongs.
+#[derive(Clone, Copy)]
+pub(super) struct At {
+    /// The group of its row.
+    pub(super) group: usize,
+    /// Counted through all groups.
+    pub(super) block: usize,
+    /// Its row within the group.
+    pub(super) lane: usize,
 }
 
 /// What is left to read of a matrix.
@@ -146,39 +180,74 @@ struct Rest<'a, R> {
 }
 
 impl<R: Read> Rest<'_, R> {
-    /// `BYTES` of weights in a block of a row, and the lines that eight of them become.
-    fn packed<const BYTES: usize, const LINES: usize>(&mut self, rows: usize) -> Result<Packed> {
-        let mut packed = Packed::zeros::<LINES>(rows, self.width);
-        let mut bytes = Vec::new();
-        for group in 0..rows.div_ceil(LANES) {
-            let present = LANES.min(rows - group * LANES);
-            self.rows(present, &mut bytes)?;
-            let blocks = bytes.chunks_exact(SCALE_BYTES + BYTES).enumerate();
-            for (index, block) in blocks {
-                let (lane, block_in_row) = (index / self.blocks(), index % self.blocks());
-                let (scale, weights) = block.split_at(SCALE_BYTES);
-                let scale = u16::from_le_bytes([scale[0], scale[1]]);
-                let place = group * self.blocks() + block_in_row;
-                packed.put::<LINES>(place, lane, scale, weights);
-            }
-        }
-        self.finite(packed)
+    fn four(&mut self, rows: usize) -> Result<Packed> {
+        let mut packed = Packed::zeros::<4>(rows, self.width);
+        self.packed::<16>(rows, |at, scale, weights| {
+            packed.put::<4>(at, scale, weights);
+        })?;
+        Ok(packed)
+    }
+
+    fn eight(&mut self, rows: usize) -> Result<Packed> {
+        let mut packed = Packed::zeros::<8>(rows, self.width);
+        self.bytes(rows, |at, scale, weights| {
+            packed.put::<8>(at, scale, weights);
+        })?;
+        Ok(packed)
+    }
+
+    fn planes(&mut self, rows: usize) -> Result<Planes> {
+        let mut planes = Planes::zeros(rows, self.width);
+        self.bytes(rows, |at, scale, weights| planes.put(at, scale, weights))?;
+        Ok(planes)
     }
 
     /// Kinds that no kernel reads become 8 bits: they are coarser themselves, so the rounding hardly
     /// shows, and it is faster than to unpack them for every token.
-    fn requantised(&mut self, rows: usize) -> Result<Packed> {
-        let mut packed = Packed::zeros::<8>(rows, self.width);
+    fn bytes(&mut self, rows: usize, mut put: impl FnMut(At, u16, &[u8])) -> Result<()> {
+        if self.kind == GgmlDType::Q8_0 {
+            return self.packed::<32>(rows, put);
+        }
         for group in 0..rows.div_ceil(LANES) {
             let values = self.floats(LANES.min(rows - group * LANES))?;
             for (index, block) in values.chunks_exact(BLOCK).enumerate() {
-                let (lane, block_in_row) = (index / self.blocks(), index % self.blocks());
                 let (scale, weights) = rounded(block);
-                let place = group * self.blocks() + block_in_row;
-                packed.put::<8>(place, lane, scale, &weights);
+                put(self.at(group, index, scale)?, scale, &weights);
             }
         }
-        self.finite(packed)
+        Ok(())
+    }
+
+    /// Blocks with a scale and `BYTES` of weights.
+    fn packed<const BYTES: usize>(
+        &mut self,
+        rows: usize,
+        mut put: impl FnMut(At, u16, &[u8]),
+    ) -> Result<()> {
+        let mut bytes = Vec::new();
+        for group in 0..rows.div_ceil(LANES) {
+            self.rows(LANES.min(rows - group * LANES), &mut bytes)?;
+            let blocks = bytes.chunks_exact(SCALE_BYTES + BYTES).enumerate();
+            for (index, block) in blocks {
+                let (scale, weights) = block.split_at(SCALE_BYTES);
+                let scale = u16::from_le_bytes([scale[0], scale[1]]);
+                put(self.at(group, index, scale)?, scale, weights);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a block of a group belongs, counted row by row; its scale has to be finite.
+    fn at(&self, group: usize, index: usize, scale: u16) -> Result<At> {
+        if scale & NOT_FINITE == NOT_FINITE {
+            return Err(self.not_finite());
+        }
+        let blocks = self.width / BLOCK;
+        Ok(At {
+            group,
+            block: group * blocks + index % blocks,
+            lane: index / blocks,
+        })
     }
 
     fn halves(&mut self, rows: usize) -> Result<Vec<u16>> {
@@ -216,24 +285,12 @@ impl<R: Read> Rest<'_, R> {
         Err(self.not_finite())
     }
 
-    fn blocks(&self) -> usize {
-        self.width / BLOCK
-    }
-
     /// Reads the bytes of the next rows.
     fn rows(&mut self, count: usize, bytes: &mut Vec<u8>) -> Result<()> {
         let size = self.width / self.kind.block_size() * self.kind.type_size();
         bytes.resize(count * size, 0);
         let read = self.reader.read_exact(bytes);
         read.map_err(|error| Error::corrupt(format!("the tensor {}: {error}", self.name)))
-    }
-
-    fn finite(&self, packed: Packed) -> Result<Packed> {
-        let broken = |scale: &u16| scale & NOT_FINITE == NOT_FINITE;
-        if packed.scales.as_flattened().iter().any(broken) {
-            return Err(self.not_finite());
-        }
-        Ok(packed)
     }
 
     fn not_finite(&self) -> Error {
@@ -261,7 +318,7 @@ fn rounded(block: &[f32]) -> (u16, [u8; BLOCK]) {
 }
 
 impl Packed {
-    fn zeros<const LINES: usize>(rows: usize, width: usize) -> Self {
+    pub(super) fn zeros<const LINES: usize>(rows: usize, width: usize) -> Self {
         let blocks = rows.div_ceil(LANES) * (width / BLOCK);
         Self {
             lines: vec![Line([0; 32]); blocks * LINES],
@@ -270,12 +327,25 @@ impl Packed {
     }
 
     /// Writes a block of a row between those of the seven other rows.
-    fn put<const LINES: usize>(&mut self, place: usize, lane: usize, scale: u16, weights: &[u8]) {
-        self.scales[place][lane] = scale;
-        let lines = &mut self.lines[place * LINES..(place + 1) * LINES];
+    fn put<const LINES: usize>(&mut self, at: At, scale: u16, weights: &[u8]) {
+        self.scales[at.block][at.lane] = scale;
+        let lines = &mut self.lines.as_chunks_mut::<LINES>().0[at.block];
         for (line, four) in lines.iter_mut().zip(weights.as_chunks::<4>().0) {
-            line.0.as_chunks_mut().0[lane] = *four;
+            line.0.as_chunks_mut().0[at.lane] = *four;
         }
+    }
+
+    /// Blocks and scales of a group.
+    #[inline(always)]
+    pub(super) fn group<const LINES: usize>(
+        &self,
+        group: usize,
+        width: usize,
+    ) -> (&[[Line; LINES]], &[[u16; LANES]]) {
+        let blocks = width / BLOCK;
+        let lines = &self.lines[group * blocks * LINES..][..blocks * LINES];
+        let scales = &self.scales[group * blocks..][..blocks];
+        (lines.as_chunks().0, scales)
     }
 
     fn look_up<const LINES: usize>(&self, row: usize, width: usize, out: &mut [f32]) {

@@ -1,0 +1,250 @@
+//! A matrix of bytes as two of half bytes: the larger halves tell which rows are in question, and only
+//! of those the other halves are read.
+//!
+//! It is for the largest matrix there is, that of the vocabulary: nearly all of its products are of no
+//! interest but for being small, and reading it is a third to a half of what an answer waits for.
+#![expect(
+    clippy::inline_always,
+    reason = "vector code is made where the processor's features are known"
+)]
+
+use super::machine::{BLOCK, Block4, Block8, LANES, Line, Machine, Work, run};
+use super::multiply;
+use super::tile::Input;
+use super::weights::{At, Packed};
+
+/// Rows that make it worth the while: only vocabularies have so many.
+pub(crate) const ROWS_MIN: usize = 1 << 16;
+/// Lines of half bytes in a block.
+pub(super) const LINES: usize = 4;
+
+/// The smaller half of a byte, in `0..=15`, counts as 7.5. How far it is from there: the root of the mean
+/// square, where all are as likely.
+const DEVIATION: f32 = 4.609_772;
+/// A product is more than what it is said to be at most when it is off by so many deviations. By chance it
+/// is off by eight once in 10^15; some two more allow for the largest weights of a row, whose smaller
+/// halves are all on one side.
+const DEVIATIONS_MAX: f32 = 10.0;
+
+/// A byte `w` is `16 * large + small - 128`; both halves lie as 4-bit weights do.
+pub(crate) struct Planes {
+    /// The larger halves, and the scales of both.
+    pub(super) large: Packed,
+    pub(super) small: Vec<Line>,
+    /// The largest scale of every row, as a half.
+    pub(super) reach: Vec<[u16; LANES]>,
+}
+
+impl Planes {
+    pub(super) fn zeros(rows: usize, width: usize) -> Self {
+        let large = Packed::zeros::<LINES>(rows, width);
+        Self {
+            small: large.lines.clone(),
+            reach: vec![[0; LANES]; rows.div_ceil(LANES)],
+            large,
+        }
+    }
+
+    /// Writes a block of a row between those of the seven other rows.
+    pub(super) fn put(&mut self, at: At, scale: u16, weights: &[u8]) {
+        const SIZE: u16 = 0x7fff;
+        self.large.scales[at.block][at.lane] = scale;
+        let reach = &mut self.reach[at.group][at.lane];
+        *reach = (scale & SIZE).max(*reach);
+        let large = &mut self.large.lines.as_chunks_mut::<LINES>().0[at.block];
+        let small = &mut self.small.as_chunks_mut::<LINES>().0[at.block];
+        let columns = |column: usize| weights[column] ^ 0x80;
+        for column in 0..BLOCK / 2 {
+            let (low, high) = (columns(column), columns(column + BLOCK / 2));
+            let (line, byte) = (column / 4, at.lane * 4 + column % 4);
+            large[line].0[byte] = low >> 4 | high & 0xf0;
+            small[line].0[byte] = low & 15 | high << 4;
+        }
+    }
+
+    /// Writes a row into `out`, which has its width.
+    pub(super) fn look_up(&self, row: usize, out: &mut [f32]) {
+        let (group, lane) = (row / LANES, row % LANES);
+        let (blocks, scales) = self.large.group::<LINES>(group, out.len());
+        let small = &self.small.as_chunks::<LINES>().0[group * blocks.len()..];
+        let blocks = blocks.iter().zip(small).zip(scales);
+        for (((large, small), scales), out) in blocks.zip(out.chunks_exact_mut(BLOCK)) {
+            let scale = half::f16::from_bits(scales[lane]).to_f32();
+            let lines = join(large, small);
+            let bytes = lines
+                .iter()
+                .flat_map(|line| &line.0[lane * 4..lane * 4 + 4]);
+            for (out, byte) in out.iter_mut().zip(bytes) {
+                *out = scale * f32::from(byte.cast_signed());
+            }
+        }
+    }
+
+    /// What the rows' products with one token are, instead of what they are at most; `input` has no
+    /// other token.
+    pub(crate) fn refine<T>(
+        &self,
+        input: &Input,
+        rows: &mut [T],
+        parts: impl Fn(&mut T) -> (u32, &mut f32),
+    ) {
+        run(Refine {
+            planes: self,
+            input,
+            rows,
+            parts,
+        });
+    }
+}
+
+/// A block as it lies where all of it is read.
+#[inline(always)]
+pub(super) fn join(large: &Block4, small: &Block4) -> Block8 {
+    let mut lines = [Line([0; 32]); 8];
+    for line in 0..LINES {
+        for byte in 0..32 {
+            let (large, small) = (large[line].0[byte], small[line].0[byte]);
+            lines[line].0[byte] = (large << 4 | small & 15) ^ 0x80;
+            lines[line + LINES].0[byte] = (large & 0xf0 | small >> 4) ^ 0x80;
+        }
+    }
+    lines
+}
+
+struct Refine<'a, T, F> {
+    planes: &'a Planes,
+    input: &'a Input,
+    rows: &'a mut [T],
+    parts: F,
+}
+
+impl<T, F: Fn(&mut T) -> (u32, &mut f32)> Work for Refine<'_, T, F> {
+    #[inline(always)]
+    fn run<M: Machine>(self, m: M) {
+        // Rows mostly come in order, and those of a group are computed together.
+        let mut known = (usize::MAX, [0.0; LANES]);
+        for item in self.rows {
+            let (row, product) = (self.parts)(item);
+            let (group, lane) = (row as usize / LANES, row as usize % LANES);
+            if group != known.0 {
+                let [[sums]] = multiply::whole::<M, 1, 1>(m, self.planes, group, [self.input]);
+                known = (group, m.lanes(sums));
+            }
+            *product = known.1[lane];
+        }
+    }
+}
+
+/// What has to be known of some tokens so that half of every byte is enough.
+#[derive(Default)]
+pub(crate) struct Bounds {
+    /// The products with weights of 8 less the middle of what is left out, for every block and token.
+    pub(super) offsets: Vec<i32>,
+    /// What a row's product may be too small by, for every token: so many times the row's largest scale.
+    pub(super) margins: Vec<f32>,
+}
+
+impl Bounds {
+    /// Those of so many tokens that lie together.
+    pub(super) fn of(tokens: usize, quants: &[u8], scales: &[f32], offsets4: &[i32]) -> Self {
+        // `offsets4` are eight times the sums of the bytes: with the middle they are 8 - 7.5 / 16 times.
+        const SHARE: i32 = 15;
+        let offsets = offsets4.iter().map(|offset| offset - offset * SHARE / 256);
+        let mut squares = vec![0f32; tokens];
+        let blocks = quants.chunks_exact(tokens * BLOCK);
+        for (block, scales) in blocks.zip(scales.chunks_exact(tokens)) {
+            for (place, four) in block.as_chunks::<4>().0.iter().enumerate() {
+                for byte in four {
+                    let size = f32::from(byte.cast_signed()) * scales[place % tokens];
+                    squares[place % tokens] += size * size;
+                }
+            }
+        }
+        let margin = |square: f32| DEVIATIONS_MAX * DEVIATION * square.sqrt();
+        Self {
+            offsets: offsets.collect(),
+            margins: squares.into_iter().map(margin).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::quantized::GgmlDType;
+
+    use super::super::multiply::{multiply, stride};
+    use super::super::pool::Pool;
+    use super::super::reference::{file, random, tiles};
+    use super::super::tile::{TILE, Tile};
+    use super::super::weights::{Form, Matrix};
+    use super::*;
+    use crate::error::Result;
+    use crate::splitmix::SplitMix64;
+
+    const WIDTH: usize = 96;
+    const ROWS: usize = ROWS_MIN + 5;
+    /// Rows of the first of two matrices that are too small for planes.
+    const FIRST: usize = ROWS_MIN - LANES;
+
+    fn read(rows: usize, bytes: &[u8]) -> Result<Matrix> {
+        Matrix::read("m", &mut &bytes[..], GgmlDType::Q8_0, rows, WIDTH)
+    }
+
+    /// By groups, tokens and rows.
+    fn products(matrices: &[&Matrix], tiles: &[Tile], tokens: usize, roughly: bool) -> Vec<f32> {
+        let groups = matrices.iter().map(|matrix| matrix.groups());
+        let mut out = vec![0.0; groups.sum::<usize>() * LANES * stride(tokens)];
+        let mut pool = Pool::new(1).expect("nobody has to be started");
+        multiply(&mut pool, matrices, tiles, tokens, roughly, &mut out);
+        out
+    }
+
+    #[test]
+    fn two_planes_have_the_products_of_one_and_the_larger_tells_how_large_they_are() -> Result<()> {
+        let mut seed = SplitMix64(5);
+        let bytes = file(GgmlDType::Q8_0, ROWS, WIDTH, &mut seed);
+        let planes = read(ROWS, &bytes)?;
+        let (first, second) = bytes.split_at(bytes.len() / ROWS * FIRST);
+        let packed = [read(FIRST, first)?, read(ROWS - FIRST, second)?];
+        let Form::Planes(halves) = &planes.form else {
+            panic!("a matrix with so many rows has planes");
+        };
+        let (mut row, mut same) = ([0.0; WIDTH], [0.0; WIDTH]);
+        for number in (0..FIRST).step_by(997) {
+            planes.look_up(number, &mut row);
+            packed[0].look_up(number, &mut same);
+            assert!(row.iter().eq(&same));
+        }
+        for tokens in [1, 2, 3, 9] {
+            let x: Vec<_> = (0..tokens * WIDTH).map(|_| random(&mut seed)).collect();
+            let mut tiles = tiles(&x, WIDTH, false);
+
+            let right = products(&[&packed[0], &packed[1]], &tiles, tokens, false);
+            assert!(products(&[&planes], &tiles, tokens, false) == right);
+            for tile in &mut tiles {
+                tile.input.bound();
+            }
+            let bounds = products(&[&planes], &tiles, tokens, true);
+
+            let (mut least, mut most, mut size) = (f32::MAX, 0f32, 0f32);
+            for (bound, right) in bounds.iter().zip(&right) {
+                (least, most) = (least.min(bound - right), most.max(bound - right));
+                size = size.max(right.abs());
+            }
+            assert!(
+                least >= 0.0 && most > 0.0 && most < size,
+                "{least} {most} {size}"
+            );
+            let last = tokens - 1;
+            let input = tiles[last / TILE].input.only(last % TILE);
+            let mut items: Vec<_> = (0u32..).step_by(3).zip([0.0; 500]).collect();
+            halves.refine(&input, &mut items, |(row, product)| (*row, product));
+            for (row, product) in items {
+                let (group, lane) = (row as usize / LANES, row as usize % LANES);
+                let place = (group * stride(tokens) + last) * LANES + lane;
+                assert_eq!(product.to_bits(), right[place].to_bits());
+            }
+        }
+        Ok(())
+    }
+}
