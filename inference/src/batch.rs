@@ -33,6 +33,7 @@ pub(crate) struct Job {
     pub(crate) request: Request,
     pub(crate) prompt: Vec<u32>,
     pub(crate) reply: oneshot::Sender<Result<Generation>>,
+    /// When it was sent.
     pub(crate) since: Instant,
     /// Its place among those that wait.
     pub(crate) waits: OwnedSemaphorePermit,

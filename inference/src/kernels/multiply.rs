@@ -143,7 +143,7 @@ fn product<M: Machine, const T: usize, const N: usize>(
 ) {
     let sums = match &matrix.form {
         Form::Eight(packed) => eight::<M, T, N>(m, packed, group, inputs),
-        Form::Four(packed) => four::<M, T, N>(m, packed, group, inputs),
+        Form::Four(packed) => four::<M, T, N>(m, packed, group, inputs, |input| &input.offsets4),
         Form::Planes(planes) if roughly => rough::<M, T, N>(m, planes, group, inputs),
         Form::Planes(planes) => whole::<M, T, N>(m, planes, group, inputs),
         Form::Half(values) => dense::<M, u16, T, N>(m, values, group, inputs),
@@ -193,11 +193,10 @@ fn eight<M: Machine, const T: usize, const N: usize>(
     inputs: [&Input; N],
 ) -> [[M::Floats; T]; N] {
     let (lines, scales) = packed.group::<8>(group, inputs[0].width);
-    let tiles = Blocks::<T>::all(inputs, |input| &input.offsets8);
     sum(
         m,
         scales,
-        tiles,
+        Blocks::<T>::all(inputs, |input| &input.offsets8),
         #[inline(always)]
         |block, columns, offsets| {
             soon::<M, 8>(m, &lines[block]);
@@ -206,19 +205,20 @@ fn eight<M: Machine, const T: usize, const N: usize>(
     )
 }
 
+/// `offsets` are what the products with weights in `0..=15` are too large by.
 #[inline(always)]
-fn four<M: Machine, const T: usize, const N: usize>(
+fn four<'a, M: Machine, const T: usize, const N: usize>(
     m: M,
     packed: &Packed,
     group: usize,
-    inputs: [&Input; N],
+    inputs: [&'a Input; N],
+    offsets: impl Fn(&'a Input) -> &'a [i32],
 ) -> [[M::Floats; T]; N] {
     let (lines, scales) = packed.group::<4>(group, inputs[0].width);
-    let tiles = Blocks::<T>::all(inputs, |input| &input.offsets4);
     sum(
         m,
         scales,
-        tiles,
+        Blocks::<T>::all(inputs, offsets),
         #[inline(always)]
         |block, columns, offsets| {
             soon::<M, 4>(m, &lines[block]);
@@ -235,18 +235,9 @@ fn rough<M: Machine, const T: usize, const N: usize>(
     group: usize,
     inputs: [&Input; N],
 ) -> [[M::Floats; T]; N] {
-    let (lines, scales) = planes.large.group::<4>(group, inputs[0].width);
-    let tiles = Blocks::<T>::all(inputs, |input| &input.bounds.offsets);
-    let mut sums = sum(
-        m,
-        scales,
-        tiles,
-        #[inline(always)]
-        |block, columns, offsets| {
-            soon::<M, 4>(m, &lines[block]);
-            m.products4(&lines[block], columns, offsets)
-        },
-    );
+    let mut sums = four::<M, T, N>(m, &planes.large, group, inputs, |input| {
+        &input.bounds.offsets
+    });
     let reach = m.halves(&planes.reach[group]);
     for tile in 0..N {
         for token in 0..T {
@@ -268,11 +259,10 @@ pub(super) fn whole<M: Machine, const T: usize, const N: usize>(
 ) -> [[M::Floats; T]; N] {
     let (large, scales) = planes.large.group::<4>(group, inputs[0].width);
     let small = &planes.small.as_chunks::<4>().0[group * large.len()..][..large.len()];
-    let tiles = Blocks::<T>::all(inputs, |input| &input.offsets8);
     sum(
         m,
         scales,
-        tiles,
+        Blocks::<T>::all(inputs, |input| &input.offsets8),
         #[inline(always)]
         |block, columns, offsets| {
             soon::<M, 4>(m, &large[block]);
