@@ -45,11 +45,11 @@ impl Stored for u16 {
 }
 
 impl Page {
-    /// Writes a row of keys or values.
-    pub(crate) fn write(&mut self, start: usize, row: &[f32]) {
+    /// Writes numbers at every `step`-th place from `start` on.
+    pub(crate) fn write(&mut self, start: usize, step: usize, numbers: &[f32]) {
         match &mut self.0 {
-            Numbers::Full(numbers) => Element::store(row, &mut numbers[start..start + row.len()]),
-            Numbers::Half(numbers) => Element::store(row, &mut numbers[start..start + row.len()]),
+            Numbers::Full(page) => Element::store(numbers, &mut page[start..], step),
+            Numbers::Half(page) => Element::store(numbers, &mut page[start..], step),
         }
     }
 }

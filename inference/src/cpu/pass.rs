@@ -192,12 +192,9 @@ impl<'a> Pass<'a> {
             let (own_keys, own_values) = turned[heads * width..].split_at(kv_heads * width);
             for head in 0..kv_heads {
                 let (keys, values) = rows(layer, kv_heads, head, width);
-                let (row, own) = (
-                    place.position % PAGE * width,
-                    head * width..(head + 1) * width,
-                );
-                page.write(keys + row, &own_keys[own.clone()]);
-                page.write(values + row, &own_values[own]);
+                let (row, own) = (place.position % PAGE, head * width..(head + 1) * width);
+                page.write(keys + row, PAGE, &own_keys[own.clone()]);
+                page.write(values + row * width, 1, &own_values[own]);
             }
         }
         Ok(())

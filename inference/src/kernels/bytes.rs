@@ -6,15 +6,15 @@
     reason = "vector code is made where the processor's features are known"
 )]
 
-use std::arch::x86_64::{__m256i, _mm256_dpbusd_epi32};
+use std::arch::x86_64::{__m256, __m256i, _mm256_dpbusd_epi32};
 use std::hint::black_box;
 
 use pulp::cast;
 use pulp::x86::V3;
 
-use super::machine::{Block4, Block8, Columns};
+use super::machine::{Block4, Block8, Columns, HALF_SCALE, LANES};
 
-/// The products of [`super::machine::Machine`].
+/// The products of [`super::machine::Machine`], and how it reads halves.
 pub(super) trait Bytes: Copy + Send + Sync {
     fn products8<const T: usize, const N: usize>(
         self,
@@ -29,6 +29,8 @@ pub(super) trait Bytes: Copy + Send + Sync {
         columns: [&[Columns<T>; 8]; N],
         offsets: [&[i32; T]; N],
     ) -> [[__m256i; T]; N];
+
+    fn halves(self, x: &[u16; LANES]) -> __m256;
 }
 
 /// AVX2: products of bytes are added in pairs, the pairs in pairs.
@@ -103,6 +105,18 @@ impl Bytes for Pairs {
             }
         }
         sums
+    }
+
+    #[inline(always)]
+    fn halves(self, x: &[u16; LANES]) -> __m256 {
+        // F16C has one instruction for it, but `V3` does not vouch for that feature.
+        // Widening repeats the sign, so that after the shift it stands where a float has it, and in
+        // three bits of the exponent, which are cleared; a product keeps the sign.
+        let V3 { avx, avx2, .. } = self.0;
+        let wide = avx2._mm256_cvtepi16_epi32(cast(*x));
+        let mask = avx._mm256_set1_epi32(i32::from_ne_bytes(0x8fff_ffffu32.to_ne_bytes()));
+        let number = avx2._mm256_and_si256(avx2._mm256_slli_epi32::<13>(wide), mask);
+        avx._mm256_mul_ps(cast(number), avx._mm256_set1_ps(HALF_SCALE))
     }
 }
 
@@ -213,5 +227,10 @@ impl Bytes for Vnni {
             }
         }
         sums
+    }
+    #[inline(always)]
+    fn halves(self, x: &[u16; LANES]) -> __m256 {
+        const ALL: u8 = 0xff;
+        self.avx512f._mm256_maskz_cvtph_ps(ALL, cast(*x))
     }
 }

@@ -67,8 +67,6 @@ pub(crate) trait Machine: Copy + Send + Sync {
     ) -> [[Self::Whole; T]; N];
     /// All eight together: halves, then quarters, then neighbours.
     fn sum(self, x: Self::Floats) -> f32;
-    /// That of eight vectors.
-    fn sums(self, x: [Self::Floats; LANES]) -> Self::Floats;
     /// Says that memory from here on will be read soon.
     fn soon<T>(self, place: &T, bytes_ahead: usize);
 }

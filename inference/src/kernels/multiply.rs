@@ -149,10 +149,11 @@ fn product<M: Machine, const T: usize, const N: usize>(
         Form::Half(values) => dense::<M, u16, T, N>(m, values, group, inputs),
         Form::Dense(values) => dense::<M, f32, T, N>(m, values, group, inputs),
     };
-    let out = out.as_chunks_mut::<LANES>().0.as_chunks_mut::<T>().0;
-    for (out, sums) in out.iter_mut().zip(sums) {
+    // Not by an iterator over the sums, for which they would go through memory.
+    let out = &mut out.as_chunks_mut::<LANES>().0[..N * T];
+    for tile in 0..N {
         for token in 0..T {
-            out[token] = m.lanes(sums[token]);
+            out[tile * T + token] = m.lanes(sums[tile][token]);
         }
     }
 }

@@ -151,11 +151,6 @@ impl Machine for Portable {
     }
 
     #[inline(always)]
-    fn sums(self, x: [[f32; LANES]; LANES]) -> [f32; LANES] {
-        x.map(|x| self.sum(x))
-    }
-
-    #[inline(always)]
     fn soon<T>(self, _place: &T, _bytes_ahead: usize) {}
 }
 

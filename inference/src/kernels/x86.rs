@@ -11,7 +11,7 @@ use pulp::x86::V3;
 use pulp::{NullaryFnOnce, cast};
 
 use super::bytes::{Bytes, Pairs, Vnni};
-use super::machine::{BLOCK, Block4, Block8, Columns, HALF_SCALE, LANES, Machine, Work};
+use super::machine::{BLOCK, Block4, Block8, Columns, LANES, Machine, Work};
 
 /// A processor by how it multiplies bytes; the rest is alike.
 #[derive(Clone, Copy)]
@@ -136,17 +136,7 @@ impl<B: Bytes> Machine for X86<B> {
 
     #[inline(always)]
     fn halves(self, x: &[u16; LANES]) -> __m256 {
-        // F16C has one instruction for it, but `pulp` does not vouch for that feature.
-        // Widening repeats the sign, so that after the shift it stands where a float has it, and in
-        // three bits of the exponent, which are cleared; a product keeps the sign.
-        let wide = self.v3.avx2._mm256_cvtepi16_epi32(cast(*x));
-        let mask = self
-            .v3
-            .avx
-            ._mm256_set1_epi32(i32::from_ne_bytes(0x8fff_ffffu32.to_ne_bytes()));
-        let shifted = self.v3.avx2._mm256_slli_epi32::<13>(wide);
-        let number = self.v3.avx2._mm256_and_si256(shifted, mask);
-        self.mul(cast(number), self.splat(HALF_SCALE))
+        self.bytes.halves(x)
     }
 
     #[inline(always)]
@@ -194,26 +184,6 @@ impl<B: Bytes> Machine for X86<B> {
         self.v3
             .sse
             ._mm_cvtss_f32(self.v3.sse._mm_add_ss(pairs, last))
-    }
-
-    #[inline(always)]
-    fn sums(self, x: [__m256; LANES]) -> __m256 {
-        let V3 { avx, .. } = self.v3;
-        // One of the first four in the lower half of the vector, one of the others in the upper.
-        let halves = |a: usize| {
-            let (a, b) = (x[a], x[a + 4]);
-            let lower = avx._mm256_permute2f128_ps::<0x20>(a, b);
-            self.add(lower, avx._mm256_permute2f128_ps::<0x31>(a, b))
-        };
-        let quarters = |a: __m256, b: __m256| {
-            let (a, b) = (avx._mm256_castps_pd(a), avx._mm256_castps_pd(b));
-            let lower = avx._mm256_castpd_ps(avx._mm256_unpacklo_pd(a, b));
-            self.add(lower, avx._mm256_castpd_ps(avx._mm256_unpackhi_pd(a, b)))
-        };
-        let first = quarters(halves(0), halves(1));
-        let second = quarters(halves(2), halves(3));
-        let evens = avx._mm256_shuffle_ps::<0b10_00_10_00>(first, second);
-        self.add(evens, avx._mm256_shuffle_ps::<0b11_01_11_01>(first, second))
     }
 
     #[inline(always)]
