@@ -37,6 +37,8 @@ pub(crate) struct Job {
     pub(crate) since: Instant,
     /// Its place among those that wait.
     pub(crate) waits: OwnedSemaphorePermit,
+    /// Held as long as its lane has to do with it.
+    pub(crate) held: Arc<()>,
 }
 
 /// A model with the answers that it writes now.
@@ -59,6 +61,7 @@ pub(crate) struct Place<S> {
     urgent: bool,
     /// What its past takes at most.
     bytes: usize,
+    _held: Arc<()>,
 }
 
 impl<N: Network> Batch<N> {
@@ -105,6 +108,7 @@ impl<N: Network> Batch<N> {
                 prompt,
                 reply,
                 waits,
+                held,
                 since: _,
             }) = self.waiting.remove(next)
             else {
@@ -120,6 +124,7 @@ impl<N: Network> Batch<N> {
                     reply,
                     urgent,
                     bytes,
+                    _held: held,
                 }),
                 // Nobody listens any more: they cancelled.
                 Err(error) => drop(reply.send(Err(error))),
@@ -174,7 +179,8 @@ impl<N: Network> Batch<N> {
             return Ok(());
         }
         self.network.compute(&mut parts)?;
-        let mut ready = Vec::new();
+        let mut ready: Vec<Vec<(usize, &mut Writer)>> = Vec::new();
+        let mut row = 0;
         for (place, count) in self.running.iter_mut().zip(counts) {
             if !place.writer.is_answering() {
                 let prompt = place.writer.prompt();
@@ -182,11 +188,23 @@ impl<N: Network> Batch<N> {
             }
             place.writer.passed(count);
             if count > 0 && place.writer.pending().is_empty() {
-                ready.push(&mut place.writer);
+                let together = |group: &&mut Vec<(usize, &mut Writer)>| {
+                    group
+                        .first()
+                        .is_some_and(|(_, first)| first.shares_with(&place.writer))
+                };
+                match ready.iter_mut().find(together) {
+                    Some(group) => group.push((row, &mut place.writer)),
+                    None => ready.push(vec![(row, &mut place.writer)]),
+                }
+                row += 1;
             }
         }
-        self.network
-            .hand_out(&mut ready, |writer, logits| writer.advance(logits));
+        self.network.hand_out(&mut ready, |group, logits| {
+            for (row, writer) in group {
+                writer.advance(logits(*row));
+            }
+        });
         Ok(())
     }
 
@@ -275,6 +293,7 @@ mod tests {
             reply,
             since: Instant::now(),
             waits: waits.expect("a new semaphore has room"),
+            held: Arc::default(),
         });
         answer
     }

@@ -267,8 +267,9 @@ fn answer_speed(model: &mut Model, sequences: &mut [Sequence], tokens: usize) ->
             })
             .collect();
         model.compute(&mut parts)?;
-        model.hand_out(&mut samplers, |sampler, logits| {
-            std::hint::black_box(sampler.pick(logits, vocabulary, None, &[])).ok();
+        let mut rows: Vec<_> = samplers.iter_mut().enumerate().collect();
+        model.hand_out(&mut rows, |(row, sampler), logits| {
+            std::hint::black_box(sampler.pick(logits(*row), vocabulary, None, &[])).ok();
         });
         computed += sequences.len();
     }

@@ -1,21 +1,19 @@
 //! One thread owns the weights; everybody else holds a handle and waits for an answer.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
-use crate::batch::{self, Batch, Job, message};
+use crate::batch::{self, Job, message};
 use crate::chat;
 use crate::cpu;
 use crate::device::Compute;
 use crate::error::{Error, Result};
 use crate::gemma::Gemma;
 use crate::gpu::Device;
-use crate::grammar::Grammars;
-use crate::network::Network;
+use crate::lanes::Lanes;
 use crate::request::{Generation, ModelInfo, Request};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
@@ -31,14 +29,13 @@ const CONTEXT_DEFAULT: usize = 8192;
 /// Bytes of keys and values of all answers together, unless the configuration says otherwise.
 const PAST_BYTES_DEFAULT: usize = 1 << 30;
 
-/// Products of a step that are worth more than one thread: handing less to others costs more than it
-/// saves, and far more while other programs want the cores.
+/// Products of a token from which on all threads compute it together.
 const PRODUCTS_MIN: usize = 10_000_000;
 
 /// How to run a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineConfig {
-    /// Threads to compute with; if not given, one a core, and one for steps with little to do.
+    /// Threads to compute with; if not given, one a core.
     pub threads: Option<usize>,
     /// Where to compute.
     pub device: Compute,
@@ -63,13 +60,13 @@ impl Default for EngineConfig {
     }
 }
 
-/// A handle to the thread that owns a model; clones share it, and it ends with the last of them.
+/// A handle to the threads that own a model; clones share it, and they end with the last of them.
 #[derive(Clone)]
 pub struct Engine {
     info: Arc<ModelInfo>,
     tokenizer: Arc<Tokenizer>,
-    jobs: mpsc::UnboundedSender<Job>,
-    /// Room for those that wait: what bounds the channel.
+    lanes: Arc<Lanes>,
+    /// Room for those that wait: what bounds the lanes' channels.
     waiting: Arc<Semaphore>,
 }
 
@@ -119,15 +116,15 @@ impl Engine {
         let waits = waits.map_err(|_| Error::Overloaded)?;
         let (reply, answer) = oneshot::channel();
         let cancel = request.cancel.clone();
-        let job = Job {
+        self.lanes.send(|held| Job {
             request,
             prompt,
             reply,
             since: Instant::now(),
             waits,
-        };
+            held,
+        })?;
         let ended = || Error::Engine("the thread has ended".into());
-        self.jobs.send(job).map_err(|_| ended())?;
         tokio::select! {
             biased;
             // The thread notices it before its next step; nobody has to wait for that.
@@ -161,18 +158,21 @@ fn start(weights: &Weights, config: &EngineConfig) -> Result<Engine> {
         vocabulary: tokenizer.size(),
         quantisation: checkpoint.quantisation(),
     };
-    match config.device {
+    let places = config.places.clamp(1, PLACES_MAX);
+    let lanes = match config.device {
         Compute::Cpu => {
             let cores = || std::thread::available_parallelism().map_or(1, usize::from);
             let threads = config.threads.unwrap_or_else(cores);
-            let mut model = cpu::Model::load(&mut checkpoint, config.context, threads)?;
-            if config.threads.is_none() {
-                model.products_min = PRODUCTS_MIN;
-            }
+            let model = cpu::Model::load(&mut checkpoint, config.context, threads)?;
             drop(checkpoint);
             info.context = model.positions();
             fits(&tokenizer, model.vocabulary())?;
-            run(model, info, tokenizer, config)
+            let mut models = vec![model];
+            if models[0].products() < PRODUCTS_MIN {
+                let lanes = (0..threads.clamp(1, places)).map(|_| models[0].twin(1));
+                models = lanes.collect::<Result<_>>()?;
+            }
+            Lanes::start(models, &tokenizer, config, places)?
         }
         Compute::Cuda => {
             let device = config.device.device()?;
@@ -180,9 +180,15 @@ fn start(weights: &Weights, config: &EngineConfig) -> Result<Engine> {
             drop(checkpoint);
             info.context = gemma.positions();
             fits(&tokenizer, gemma.vocabulary())?;
-            run(Device::new(gemma), info, tokenizer, config)
+            Lanes::start(vec![Device::new(gemma)], &tokenizer, config, places)?
         }
-    }
+    };
+    Ok(Engine {
+        info: Arc::new(info),
+        tokenizer,
+        lanes: Arc::new(lanes),
+        waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+    })
 }
 
 fn fits(tokenizer: &Tokenizer, vocabulary: usize) -> Result<()> {
@@ -192,35 +198,4 @@ fn fits(tokenizer: &Tokenizer, vocabulary: usize) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-fn run<N: Network + Send + 'static>(
-    network: N,
-    info: ModelInfo,
-    tokenizer: Arc<Tokenizer>,
-    config: &EngineConfig,
-) -> Result<Engine>
-where
-    N::Sequence: Send,
-{
-    let batch = Batch {
-        network,
-        grammars: Grammars::new(&tokenizer)?,
-        tokenizer: tokenizer.clone(),
-        places: config.places.clamp(1, PLACES_MAX),
-        past_bytes_max: config.past_bytes_max,
-        waiting: VecDeque::new(),
-        running: Vec::new(),
-    };
-    let (jobs, coming) = mpsc::unbounded_channel();
-    std::thread::Builder::new()
-        .name("inference".into())
-        .spawn(move || batch.run(coming))
-        .map_err(|error| Error::Engine(format!("no thread could be started: {error}")))?;
-    Ok(Engine {
-        info: Arc::new(info),
-        tokenizer,
-        jobs,
-        waiting: Arc::new(Semaphore::new(WAITING_MAX)),
-    })
 }

@@ -12,7 +12,9 @@ use crate::network::Network;
 pub(crate) struct Device {
     gemma: Gemma,
     free: Vec<Cache>,
+    /// Of the last step, eight numbers at a time.
     logits: Vec<Vec<f32>>,
+    vocabulary: usize,
 }
 
 /// The past of a sequence.
@@ -28,6 +30,7 @@ impl Device {
             gemma,
             free: Vec::new(),
             logits: Vec::new(),
+            vocabulary: 0,
         }
     }
 }
@@ -62,18 +65,28 @@ impl Network for Device {
             if wanted > 0 {
                 let hidden = hidden.narrow(1, ids.len() - wanted, wanted)?;
                 let logits = self.gemma.logits(&hidden)?.squeeze(0)?;
-                let rows = logits.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+                let mut rows = logits.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+                for row in &mut rows {
+                    self.vocabulary = row.len();
+                    row.resize(row.len().next_multiple_of(LANES), 0.0);
+                }
                 self.logits.extend(rows);
             }
         }
         Ok(())
     }
 
-    fn hand_out<T: Send>(&mut self, to: &mut [T], work: impl Fn(&mut T, Row<'_>) + Sync) {
-        for (to, logits) in to.iter_mut().zip(&mut self.logits) {
-            let vocabulary = logits.len();
-            logits.resize(vocabulary.next_multiple_of(LANES), 0.0);
-            work(to, Row::alone(logits, vocabulary));
+    fn threads(&self) -> usize {
+        1
+    }
+
+    fn hand_out<T: Send>(
+        &mut self,
+        to: &mut [T],
+        work: impl for<'a> Fn(&mut T, &dyn Fn(usize) -> Row<'a>) + Sync,
+    ) {
+        for to in to {
+            work(to, &|row| Row::alone(&self.logits[row], self.vocabulary));
         }
     }
 
@@ -104,7 +117,7 @@ mod tests {
             }])?;
         }
         let mut rows = [Vec::new()];
-        network.hand_out(&mut rows, |row, logits| logits.copy_to(row));
+        network.hand_out(&mut rows, |row, logits| logits(0).copy_to(row));
         network.end(&mut sequence);
         let [row] = rows;
         Ok(row)

@@ -1,6 +1,7 @@
 //! Holds an answer to a JSON schema while it is decoded.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use llguidance::api::{StopReason, TopLevelGrammar};
 use llguidance::earley::SlicedBiasComputer;
@@ -13,17 +14,46 @@ use crate::tokenizer::Tokenizer;
 
 /// Schemas whose grammars are kept: the parts of a course have a few, asked for again and again.
 const KEPT_MAX: usize = 16;
+/// Answers until a lexer is made anew, so that what it knows does not grow for ever.
+const ANSWERS_MAX: u32 = 64;
 
 /// Makes grammars; costs seconds for a large vocabulary, so there is one per engine.
 pub(crate) struct Grammars {
-    factory: ParserFactory,
-    /// Grammars at their beginning, the latest last.
-    kept: Vec<(Value, Matcher)>,
+    factory: Arc<ParserFactory>,
+    /// Threads that ask grammars.
+    threads: usize,
+    /// The latest last.
+    kept: Vec<Kept>,
+}
+
+/// A grammar at its beginning.
+struct Kept {
+    schema: Value,
+    matcher: Matcher,
+    lexers: Vec<Lexer>,
+}
+
+/// Its words as far as answers came upon them, to which they add. One thread asks it at a time, others
+/// would wait.
+struct Lexer {
+    /// At the beginning; its clones learn and know the same words.
+    matcher: Matcher,
+    /// Held by the answers that have it.
+    users: Arc<Users>,
+    answers: u32,
+}
+
+/// What answers with one lexer have in common.
+#[derive(Default)]
+struct Users {
+    /// It failed one of them, and may fail others.
+    spoilt: AtomicBool,
 }
 
 /// The place in a grammar that one answer has reached.
 pub(crate) struct Grammar {
     matcher: Matcher,
+    users: Arc<Users>,
 }
 
 impl Grammars {
@@ -38,25 +68,38 @@ impl Grammars {
             .map_err(|error| Error::Engine(error.to_string()))?;
         factory.quiet();
         Ok(Self {
-            factory,
+            factory: Arc::new(factory),
+            threads: 1,
             kept: Vec::new(),
         })
     }
 
+    /// Others of the same tokens, for as many threads.
+    pub(crate) fn twin(&self, threads: usize) -> Self {
+        Self {
+            factory: self.factory.clone(),
+            threads,
+            kept: Vec::new(),
+        }
+    }
+
     /// A grammar at its beginning. JSON comes out compact, properties in the schema's order.
     pub(crate) fn compile(&mut self, schema: &Value) -> Result<Grammar> {
-        let place = self.kept.iter().position(|(kept, _)| kept == schema);
-        let kept = match place {
+        let place = self.kept.iter().position(|kept| kept.schema == *schema);
+        let mut kept = match place {
             Some(place) => self.kept.remove(place),
-            None => (schema.clone(), self.matcher(schema)?),
+            None => Kept {
+                schema: schema.clone(),
+                matcher: self.matcher(schema)?,
+                lexers: Vec::new(),
+            },
         };
-        // Answers are written at the same time, so none shares what another one learns.
-        let matcher = kept.1.deep_clone();
+        let grammar = kept.begin(self.threads);
         if self.kept.len() >= KEPT_MAX {
             self.kept.remove(0);
         }
         self.kept.push(kept);
-        Ok(Grammar { matcher })
+        Ok(grammar)
     }
 
     fn matcher(&self, schema: &Value) -> Result<Matcher> {
@@ -77,7 +120,37 @@ impl Grammars {
     }
 }
 
+impl Kept {
+    /// The grammar with the lexer that fewest answers have, of one for every thread.
+    fn begin(&mut self, threads: usize) -> Grammar {
+        let spoilt = |lexer: &Lexer| lexer.users.spoilt.load(Ordering::Relaxed);
+        self.lexers
+            .retain(|lexer| lexer.answers < ANSWERS_MAX && !spoilt(lexer));
+        let users = |lexer: &Lexer| Arc::strong_count(&lexer.users) - 1;
+        let least = self.lexers.iter().map(users).min();
+        if least != Some(0) && self.lexers.len() < threads {
+            self.lexers.push(Lexer {
+                matcher: self.matcher.deep_clone(),
+                users: Arc::default(),
+                answers: 0,
+            });
+        }
+        self.lexers.sort_by_key(users);
+        let lexer = &mut self.lexers[0];
+        lexer.answers += 1;
+        Grammar {
+            matcher: lexer.matcher.clone(),
+            users: lexer.users.clone(),
+        }
+    }
+}
+
 impl Grammar {
+    /// Do both have one lexer?
+    pub(crate) fn shares_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.users, &other.users)
+    }
+
     /// Takes the tokens that have to come next whatever the model thinks; often there are none.
     pub(crate) fn take_forced(&mut self) -> Result<Vec<u32>> {
         let forced = self.matcher.consume_ff_tokens();
@@ -86,16 +159,14 @@ impl Grammar {
 
     /// The tokens that may come next; at least one.
     pub(crate) fn allowed(&mut self) -> Result<SimpleVob> {
-        self.matcher
-            .compute_mask_or_eos()
-            .map_err(|error| Error::Engine(error.to_string()))
+        let allowed = self.matcher.compute_mask_or_eos();
+        allowed.map_err(|error| self.failed(&error))
     }
 
     /// Takes a token that was allowed.
     pub(crate) fn accept(&mut self, id: u32) -> Result<()> {
-        self.matcher
-            .consume_token(id)
-            .map_err(|error| Error::Engine(error.to_string()))
+        let accepted = self.matcher.consume_token(id);
+        accepted.map_err(|error| self.failed(&error))
     }
 
     /// Is the answer complete?
@@ -111,8 +182,67 @@ impl Grammar {
 
     fn checked<T>(&self, value: T) -> Result<T> {
         match self.matcher.get_error() {
-            Some(error) => Err(Error::Engine(error)),
+            Some(error) => Err(self.failed(&error)),
             None => Ok(value),
         }
+    }
+
+    fn failed(&self, error: &dyn std::fmt::Display) -> Error {
+        self.users.spoilt.store(true, Ordering::Relaxed);
+        Error::Engine(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::Weights;
+
+    fn grammars(threads: usize) -> Result<Grammars> {
+        let weights = Weights::starter();
+        let tokenizer = Arc::new(weights.tokenizer(&weights.open()?)?);
+        Ok(Grammars::new(&tokenizer)?.twin(threads))
+    }
+
+    fn schema() -> Value {
+        json!({"type": "string", "maxLength": 20})
+    }
+
+    #[test]
+    fn every_thread_has_a_lexer_and_answers_have_that_with_fewest() -> Result<()> {
+        let mut grammars = grammars(2)?;
+        let mut begin = || grammars.compile(&schema());
+
+        let answers = [begin()?, begin()?, begin()?];
+        let shares = |a: usize, b: usize| answers[a].shares_with(&answers[b]);
+        assert!(!shares(0, 1) && (shares(0, 2) ^ shares(1, 2)));
+        let [first, second, _] = answers;
+        drop(second);
+        let next = begin()?;
+        assert!(!next.shares_with(&first));
+
+        let other = grammars.compile(&json!({"type": "integer"}))?;
+        assert!(!other.shares_with(&first) && !other.shares_with(&next));
+        Ok(())
+    }
+
+    #[test]
+    fn a_lexer_that_failed_or_knows_much_is_replaced() -> Result<()> {
+        let mut grammars = grammars(1)?;
+        let mut begin = || grammars.compile(&schema());
+        let first = begin()?;
+        for _ in 1..ANSWERS_MAX {
+            assert!(begin()?.shares_with(&first));
+        }
+        let mut second = begin()?;
+        assert!(!second.shares_with(&first));
+
+        let allowed = second.allowed()?;
+        let never = (0..4096).find(|id| !allowed.is_allowed(*id)).unwrap_or(0);
+        assert!(second.accept(never).is_err());
+
+        let third = begin()?;
+        assert!(!third.shares_with(&second));
+        Ok(())
     }
 }

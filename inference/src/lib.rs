@@ -18,7 +18,9 @@ mod gpu;
 mod grammar;
 mod hub;
 mod hub_api;
+
 mod kernels;
+mod lanes;
 mod manifest;
 mod matrix;
 mod network;

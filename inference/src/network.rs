@@ -23,8 +23,16 @@ pub(crate) trait Network {
     /// Computes the tokens of all parts.
     fn compute(&mut self, parts: &mut [Part<'_, Self::Sequence>]) -> Result<()>;
 
-    /// Hands out the logits that the last step was asked for, in the order of its parts.
-    fn hand_out<T: Send>(&mut self, to: &mut [T], work: impl Fn(&mut T, Row<'_>) + Sync);
+    /// Threads that logits are handed out by.
+    fn threads(&self) -> usize;
+
+    /// Hands out the logits that the last step was asked for: by their number, in the order of its
+    /// parts. What one of `to` does is done by one thread.
+    fn hand_out<T: Send>(
+        &mut self,
+        to: &mut [T],
+        work: impl for<'a> Fn(&mut T, &dyn Fn(usize) -> Row<'a>) + Sync,
+    );
 
     /// Gives back what a sequence holds.
     fn end(&mut self, sequence: &mut Self::Sequence);

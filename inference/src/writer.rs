@@ -55,6 +55,12 @@ impl Writer {
         Ok(writer)
     }
 
+    /// Are both to be asked by one thread?
+    pub(crate) fn shares_with(&self, other: &Self) -> bool {
+        let grammars = self.grammar.as_ref().zip(other.grammar.as_ref());
+        grammars.is_some_and(|(grammar, other)| grammar.shares_with(other))
+    }
+
     /// Does anybody still wait for it? Asked before every step.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.request.cancel.is_cancelled()

@@ -346,7 +346,7 @@ async fn a_cancelled_request_makes_room_for_the_next() {
 
 #[tokio::test]
 async fn more_requests_than_may_wait_are_turned_away() {
-    let engine = fresh().await;
+    let engine = with_places(1).await;
     let (asked, paused) = pausing();
     let mut running = Box::pin(engine.generate(asked));
     assert!(futures_util::poll!(&mut running).is_pending());

@@ -19,9 +19,9 @@ fn logits(mut checkpoint: Checkpoint, ids: &[u32]) -> Result<Vec<Vec<f32>>> {
         sequence,
         wanted,
     }])?;
-    let mut rows = vec![Vec::new(); ids.len()];
-    model.hand_out(&mut rows, |row, logits| logits.copy_to(row));
-    Ok(rows)
+    let mut rows: Vec<_> = (0..ids.len()).map(|row| (row, Vec::new())).collect();
+    model.hand_out(&mut rows, |(row, out), logits| logits(*row).copy_to(out));
+    Ok(rows.into_iter().map(|(_, out)| out).collect())
 }
 
 /// What the text's own tokens cost on average, as a power of e.

@@ -1,5 +1,7 @@
 //! The weights of a model, as a CPU reads them.
 
+use std::sync::Arc;
+
 use super::pages::{Pages, Sequence};
 use super::prefixes::Prefixes;
 use super::rough::Rough;
@@ -16,13 +18,11 @@ use crate::kernels::weights::Matrix;
 /// A model with its threads and what they write on.
 pub struct Model {
     pub(crate) config: Config,
-    pub(crate) weights: Tensors,
+    pub(crate) weights: Arc<Tensors>,
     pub(crate) positions: usize,
     pub(crate) pages: Pages,
     pub(crate) prefixes: Prefixes,
     pub(crate) pool: Pool,
-    /// Steps with fewer products are computed by one thread.
-    pub(crate) products_min: usize,
     pub(crate) desk: Desk,
     pub(crate) rough: Rough,
 }
@@ -70,15 +70,33 @@ impl Model {
         }
         let weights = Tensors::load(checkpoint, &config)?;
         huge::gather(weights.matrices().flat_map(Matrix::places).collect());
+        let positions = positions.min(config.context);
+        Self::with(Arc::new(weights), config, positions, threads)
+    }
+
+    /// Another model with the same weights, whose sequences are its own.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] when its threads can't be started.
+    pub(crate) fn twin(&self, threads: usize) -> Result<Self> {
+        let config = self.config.clone();
+        Self::with(self.weights.clone(), config, self.positions, threads)
+    }
+
+    fn with(
+        weights: Arc<Tensors>,
+        config: Config,
+        positions: usize,
+        threads: usize,
+    ) -> Result<Self> {
         // Half the precision of the cache is lost in the rounding of quantised activations.
         let half = weights.forms.quantised;
         let pages = Pages::new(&config, half);
         Ok(Self {
-            positions: positions.min(config.context),
+            positions,
             prefixes: Prefixes::new(&pages),
             pages,
             pool: Pool::new(threads)?,
-            products_min: 0,
             desk: Desk::default(),
             rough: Rough::default(),
             weights,

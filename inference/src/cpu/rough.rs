@@ -120,8 +120,9 @@ mod tests {
             model.compute(&mut parts)?;
             rough.push(model.rough.is_on());
             let vocabulary = model.vocabulary();
-            model.hand_out(&mut answers, |(sampler, ids), logits| {
-                ids.extend(sampler.pick(logits, vocabulary, None, &ids[1..]));
+            let mut rows: Vec<_> = answers.iter_mut().enumerate().collect();
+            model.hand_out(&mut rows, |(row, (sampler, ids)), logits| {
+                ids.extend(sampler.pick(logits(*row), vocabulary, None, &ids[1..]));
             });
         }
         for sequence in &mut sequences {

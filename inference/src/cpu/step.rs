@@ -134,8 +134,6 @@ impl Model {
     /// [`Error::TooLong`] when a sequence would have more than [`Self::positions`], before any work.
     pub fn step(&mut self, parts: &mut [Part<'_>]) -> Result<Logits<'_>> {
         self.place(parts)?;
-        let products = self.desk.places.len() * self.products();
-        self.pool.work_alone(products < self.products_min);
         self.begin(parts)?;
         let weights = &self.weights;
         let mut pass = Pass::new(&self.config, weights, &mut self.pool, &mut self.desk);
@@ -268,12 +266,20 @@ impl Network for Model {
         self.step(parts).map(drop)
     }
 
-    fn hand_out<T: Send>(&mut self, to: &mut [T], work: impl Fn(&mut T, Row<'_>) + Sync) {
+    fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    fn hand_out<T: Send>(
+        &mut self,
+        to: &mut [T],
+        work: impl for<'a> Fn(&mut T, &dyn Fn(usize) -> Row<'a>) + Sync,
+    ) {
         let logits = self.desk.logits(&self.weights, &self.rough);
         let pool = &mut self.pool;
-        pool.split(to, 1, |row, to| {
+        pool.split(to, 1, |_, to| {
             for to in to {
-                work(to, logits.row(row));
+                work(to, &|row| logits.row(row));
             }
         });
     }

@@ -30,8 +30,6 @@ type Job<'a> = &'a (dyn Fn() + Sync);
 /// Helper threads; they end with it.
 pub(crate) struct Pool {
     shared: Arc<Shared>,
-    /// Whoever calls it does everything.
-    alone: bool,
     helpers: Vec<JoinHandle<()>>,
 }
 
@@ -56,7 +54,6 @@ impl Pool {
         });
         let mut pool = Self {
             shared,
-            alone: false,
             helpers: Vec::new(),
         };
         for place in 0..helpers {
@@ -72,16 +69,7 @@ impl Pool {
 
     /// Threads that compute, the caller included.
     pub(crate) fn threads(&self) -> usize {
-        if self.alone {
-            1
-        } else {
-            self.helpers.len() + 1
-        }
-    }
-
-    /// Says whether helpers are let sleep from now on, as there is too little to do for them.
-    pub(crate) fn work_alone(&mut self, alone: bool) {
-        self.alone = alone;
+        self.helpers.len() + 1
     }
 
     /// Calls `work` for every part of `out`, `size` long but for the last, with its index.
@@ -222,7 +210,6 @@ mod tests {
             let mut pool = Pool::new(threads)?;
             for round in 0..300 {
                 let mut numbers = vec![0; 101];
-                pool.work_alone(round % 5 == 0);
                 pool.split(&mut numbers, 1 + round % 13, |index, part| {
                     for number in part {
                         *number += index + round;
