@@ -190,8 +190,8 @@ fn scores<M: Machine, E: Element, const H: usize, const W: usize>(
             for part in 0..W {
                 let key = E::load(m, &keys[column][place + part]);
                 for head in 0..H {
-                    let product = m.mul(m.splat(query[head][column]), key);
-                    sums[head][part] = m.add(sums[head][part], product);
+                    sums[head][part] =
+                        m.mul_add(m.splat(query[head][column]), key, sums[head][part]);
                 }
             }
         }
@@ -299,8 +299,7 @@ fn column<M: Machine, E: Element, const H: usize, const W: usize>(
         for part in 0..W {
             let value = E::load(m, &values[row * eights + place + part]);
             for head in 0..H {
-                let weighted = m.mul(m.splat(weights[head][row]), value);
-                sums[head][part] = m.add(sums[head][part], weighted);
+                sums[head][part] = m.mul_add(m.splat(weights[head][row]), value, sums[head][part]);
             }
         }
     }

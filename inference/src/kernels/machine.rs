@@ -1,7 +1,7 @@
 //! What a processor does eight numbers at a time.
 //!
-//! Every operation is one rounding of IEEE 754 and every sum has one order, so all machines give
-//! the same bits: nothing is fused, and a test compares them for equality.
+//! Every operation is one rounding of IEEE 754, that of a product and a sum together too, and every sum has
+//! one order, so all machines give the same bits: a test compares them for equality.
 
 /// Numbers in a vector.
 pub(crate) const LANES: usize = 8;
@@ -36,6 +36,8 @@ pub(crate) trait Machine: Copy + Send + Sync {
     fn add(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
     fn sub(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
     fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// `a * b + c`, rounded once.
+    fn mul_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
     fn div(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// The larger one, the second if one is not a number.
     fn max(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
@@ -105,7 +107,7 @@ pub(crate) fn exp<M: Machine>(m: M, x: M::Floats) -> M::Floats {
     let rest = m.sub(x, m.floats(whole));
     let mut sum = m.splat(1.535_336_2e-4);
     for factor in SERIES {
-        sum = m.add(m.mul(sum, rest), m.splat(factor));
+        sum = m.mul_add(sum, rest, m.splat(factor));
     }
     m.mul(sum, m.power_of_two(whole))
 }
@@ -116,7 +118,7 @@ pub(crate) fn gelu<M: Machine>(m: M, x: M::Floats) -> M::Floats {
     const LINEAR: f32 = 1.595_769_2;
     const CUBIC: f32 = 0.071_354_814;
     let square = m.mul(x, x);
-    let inner = m.mul(x, m.add(m.mul(square, m.splat(CUBIC)), m.splat(LINEAR)));
+    let inner = m.mul(x, m.mul_add(square, m.splat(CUBIC), m.splat(LINEAR)));
     let opposite = m.sub(m.splat(0.0), inner);
     m.div(x, m.add(m.splat(1.0), exp(m, opposite)))
 }

@@ -244,7 +244,7 @@ fn rough<M: Machine, const T: usize, const N: usize>(
         for token in 0..T {
             let product = m.mul(sums[tile][token], m.splat(16.0));
             let margin = m.splat(inputs[tile].bounds.margins[token]);
-            sums[tile][token] = m.add(product, m.mul(reach, margin));
+            sums[tile][token] = m.mul_add(reach, margin, product);
         }
     }
     sums
@@ -319,7 +319,7 @@ fn add<M: Machine, const T: usize>(
 ) {
     for token in 0..T {
         let scale = m.mul(scales, m.splat(steps[token]));
-        sums[token] = m.add(sums[token], m.mul(m.floats(products[token]), scale));
+        sums[token] = m.mul_add(m.floats(products[token]), scale, sums[token]);
     }
 }
 
@@ -359,15 +359,15 @@ fn rows<M: Machine, E: Element, const T: usize>(
             let (even, odd) = (E::load(m, even), E::load(m, odd));
             for token in 0..T {
                 let place = token * eights + 2 * index;
-                evens[token] = m.add(evens[token], m.mul(even, m.load(&x[place])));
-                odds[token] = m.add(odds[token], m.mul(odd, m.load(&x[place + 1])));
+                evens[token] = m.mul_add(even, m.load(&x[place]), evens[token]);
+                odds[token] = m.mul_add(odd, m.load(&x[place + 1]), odds[token]);
             }
         }
         for even in last {
             let even = E::load(m, even);
             for token in 0..T {
                 let place = (token + 1) * eights - 1;
-                evens[token] = m.add(evens[token], m.mul(even, m.load(&x[place])));
+                evens[token] = m.mul_add(even, m.load(&x[place]), evens[token]);
             }
         }
         for token in 0..T {

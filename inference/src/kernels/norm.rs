@@ -101,11 +101,11 @@ fn root<M: Machine>(
     let (mut even, mut odd) = (m.splat(0.0), m.splat(0.0));
     for pair in 0..parts / 2 {
         let (a, b) = (columns(2 * pair), columns(2 * pair + 1));
-        (even, odd) = (m.add(even, m.mul(a, a)), m.add(odd, m.mul(b, b)));
+        (even, odd) = (m.mul_add(a, a, even), m.mul_add(b, b, odd));
     }
     if parts % 2 == 1 {
         let last = columns(parts - 1);
-        even = m.add(even, m.mul(last, last));
+        even = m.mul_add(last, last, even);
     }
     #[expect(clippy::cast_precision_loss, reason = "widths are below 2^24")]
     let mean = m.sum(m.add(even, odd)) / (parts * LANES) as f32;

@@ -101,6 +101,11 @@ impl<B: Bytes> Machine for X86<B> {
     }
 
     #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        self.v3.fma._mm256_fmadd_ps(a, b, c)
+    }
+
+    #[inline(always)]
     fn div(self, a: __m256, b: __m256) -> __m256 {
         self.v3.avx._mm256_div_ps(a, b)
     }
