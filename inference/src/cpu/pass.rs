@@ -61,7 +61,7 @@ impl<'a> Pass<'a> {
             .map(|layer| layer.attention_norm.as_slice());
         self.join(None, first, tokens);
         for layer in &weights.layers {
-            self.multiply(&[&layer.query, &layer.key, &layer.value], tokens);
+            self.multiply(&[&layer.query, &layer.key, &layer.value], tokens, false);
             self.turn(layer);
             self.write(layer, parts)?;
             if weights.forms.quantised {
@@ -70,12 +70,12 @@ impl<'a> Pass<'a> {
                 self.attend::<f32>(layer, parts);
             }
             self.take();
-            self.multiply(&[&layer.output], tokens);
+            self.multiply(&[&layer.output], tokens, false);
             let next = Some(layer.feed_forward_norm.as_slice());
             self.join(Some(&layer.attention_norm_after), next, tokens);
-            self.multiply(&[&layer.gate, &layer.up], tokens);
+            self.multiply(&[&layer.gate, &layer.up], tokens, false);
             self.gate(tokens);
-            self.multiply(&[&layer.down], tokens);
+            self.multiply(&[&layer.down], tokens, false);
             self.join(Some(&layer.feed_forward_norm_after), norms.next(), tokens);
         }
         Ok(())
@@ -90,14 +90,10 @@ impl<'a> Pass<'a> {
                 tile.input.bound();
             }
         }
-        self.multiply_all(&[weights.head()], tokens, roughly);
+        self.multiply(&[weights.head()], tokens, roughly);
     }
 
-    fn multiply(&mut self, matrices: &[&Matrix], tokens: usize) {
-        self.multiply_all(matrices, tokens, false);
-    }
-
-    fn multiply_all(&mut self, matrices: &[&Matrix], tokens: usize, roughly: bool) {
+    fn multiply(&mut self, matrices: &[&Matrix], tokens: usize, roughly: bool) {
         let rooms = matrices.iter();
         let room = rooms.map(|matrix| Tensors::room(matrix.rows, tokens)).sum();
         let Desk { tiles, made, .. } = &mut *self.desk;

@@ -92,6 +92,9 @@ impl<'a> Row<'a> {
     /// Replaces what is in `out`.
     pub fn copy_to(&self, out: &mut Vec<f32>) {
         self.copy_bounds_to(out);
+        if !self.is_rough() {
+            return;
+        }
         let mut rows: Vec<_> = (0..).zip(out.iter_mut()).collect();
         self.refine(&mut rows, |(id, logit)| (*id, logit));
     }

@@ -74,7 +74,7 @@ impl Input {
         self.bounds = Bounds::of(self.tokens, &self.quants, &self.scales, &self.offsets4);
     }
 
-    /// One of its quantised tokens by itself.
+    /// One of its quantised tokens by itself, for weights of 8 bits.
     pub(crate) fn only(&self, token: usize) -> Self {
         fn every<T: Copy>(values: &[T], token: usize, tokens: usize) -> Vec<T> {
             values.iter().skip(token).step_by(tokens).copied().collect()
@@ -86,7 +86,6 @@ impl Input {
             quants: every(columns, token, self.tokens).into_flattened(),
             scales: every(&self.scales, token, self.tokens),
             offsets8: every(&self.offsets8, token, self.tokens),
-            offsets4: every(&self.offsets4, token, self.tokens),
             ..Self::default()
         }
     }
