@@ -29,7 +29,7 @@ const CONTEXT_DEFAULT: usize = 8192;
 /// Bytes of keys and values of all answers together, unless the configuration says otherwise.
 const PAST_BYTES_DEFAULT: usize = 1 << 30;
 
-/// Products of a token from which on all threads compute it together.
+/// Products of a token from which on all threads compute it together; below, each has a lane of its own.
 const PRODUCTS_MIN: usize = 10_000_000;
 
 /// How to run a model.

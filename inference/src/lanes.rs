@@ -65,6 +65,7 @@ impl Lanes {
         let lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lane = lanes
             .iter()
+            .filter(|lane| !lane.jobs.is_closed())
             .min_by_key(|lane| Arc::strong_count(&lane.held));
         let sent = lane.map(|lane| lane.jobs.send(job(lane.held.clone())).is_ok());
         match sent {
@@ -116,6 +117,9 @@ mod tests {
 
         assert_eq!(had, [3, 3, 2]);
         assert_eq!(coming[1].len(), 2);
+        coming.truncate(1);
+        lanes.send(job)?;
+        assert_eq!(coming[0].len(), 4);
         drop(coming);
         assert!(lanes.send(job).is_err());
         Ok(())
