@@ -272,7 +272,7 @@ mod tests {
         let tokenizer = Arc::new(Tokenizer::from_gguf(metadata)?);
         Ok(Batch {
             network: Model::load(&mut checkpoint, 512, 2)?,
-            grammars: Grammars::new(&tokenizer)?,
+            grammars: Grammars::new(&tokenizer)?.twin(2),
             tokenizer,
             places: PLACES,
             past_bytes_max: usize::MAX,
@@ -325,6 +325,43 @@ mod tests {
         assert!(batch.running.is_empty());
         batch.admit();
         assert!(batch.waiting.is_empty() && batch.running.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn answers_whose_grammars_two_threads_ask_are_the_same_as_alone() -> Result<()> {
+        let asked = |seed| Request {
+            schema: Some(serde_json::json!({"type": "string", "maxLength": 30})),
+            sampling: crate::sampler::Sampling {
+                temperature: 0.9,
+                seed,
+                ..Default::default()
+            },
+            tokens_max: 40,
+            ..Request::default()
+        };
+        let write = |batch: &mut Batch<Model>, mut answers: Vec<Answer>| {
+            batch.admit();
+            while !batch.running.is_empty() {
+                batch.step();
+                batch.admit();
+            }
+            let texts = answers.iter_mut().map(Answer::try_recv);
+            let texts = texts.map(|text| text.expect("it ended").map(|answer| answer.text));
+            texts.collect::<Result<Vec<_>>>()
+        };
+        let (mut alone, mut together) = (batch()?, batch()?);
+        alone.places = 1;
+        together.places = 8;
+
+        let [right, texts] = [&mut alone, &mut together].map(|batch| {
+            let answers = (0..8).map(|seed| ask(batch, 40, asked(seed))).collect();
+            write(batch, answers)
+        });
+
+        let (right, texts) = (right?, texts?);
+        assert_eq!(texts, right);
+        assert!(right.iter().any(|text| *text != right[0]));
         Ok(())
     }
 

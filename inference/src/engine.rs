@@ -1,4 +1,4 @@
-//! One thread owns the weights; everybody else holds a handle and waits for an answer.
+//! Few threads own the weights; everybody else holds a handle and waits for an answer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

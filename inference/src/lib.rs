@@ -1,6 +1,6 @@
 //! Gemma 3 on candle: a model is a function from a prompt to tokens.
 //!
-//! [`Weights::fetch`] finds the files, [`Engine::start`] loads them on a thread of their own, and
+//! [`Weights::fetch`] finds the files, [`Engine::start`] loads them for threads of their own, and
 //! [`Engine::generate`] turns a [`Request`] into text, held to a JSON schema if there is one.
 
 mod attention;
