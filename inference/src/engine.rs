@@ -66,7 +66,7 @@ pub struct Engine {
     info: Arc<ModelInfo>,
     tokenizer: Arc<Tokenizer>,
     lanes: Arc<Lanes>,
-    /// Room for those that wait: what bounds the lanes' channels.
+    /// Room for those that wait: what bounds the lanes' queue.
     waiting: Arc<Semaphore>,
 }
 
@@ -116,13 +116,12 @@ impl Engine {
         let waits = waits.map_err(|_| Error::Overloaded)?;
         let (reply, answer) = oneshot::channel();
         let cancel = request.cancel.clone();
-        self.lanes.send(|held| Job {
+        self.lanes.send(Job {
             request,
             prompt,
             reply,
             since: Instant::now(),
             waits,
-            held,
         })?;
         let ended = || Error::Engine("the thread has ended".into());
         tokio::select! {

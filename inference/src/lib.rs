@@ -24,6 +24,7 @@ mod lanes;
 mod manifest;
 mod matrix;
 mod network;
+mod queue;
 pub mod random;
 mod request;
 mod rotation;

@@ -1,6 +1,6 @@
 //! The weights of a model, as a CPU reads them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::pages::{Pages, Sequence};
 use super::prefixes::Prefixes;
@@ -20,11 +20,16 @@ pub struct Model {
     pub(crate) config: Config,
     pub(crate) weights: Arc<Tensors>,
     pub(crate) positions: usize,
-    pub(crate) pages: Pages,
-    pub(crate) prefixes: Prefixes,
+    memory: Arc<Mutex<Memory>>,
     pub(crate) pool: Pool,
     pub(crate) desk: Desk,
     pub(crate) rough: Rough,
+}
+
+/// Keys and values of all sequences, and of prompts that others may begin with, too.
+pub(crate) struct Memory {
+    pub(crate) pages: Pages,
+    pub(crate) prefixes: Prefixes,
 }
 
 pub(crate) struct Tensors {
@@ -70,38 +75,39 @@ impl Model {
         }
         let weights = Tensors::load(checkpoint, &config)?;
         huge::gather(weights.matrices().flat_map(Matrix::places).collect());
-        let positions = positions.min(config.context);
-        Self::with(Arc::new(weights), config, positions, threads)
+        // Half the precision of the cache is lost in the rounding of quantised activations.
+        let pages = Pages::new(&config, weights.forms.quantised);
+        let prefixes = Prefixes::new(&pages);
+        Ok(Self {
+            positions: positions.min(config.context),
+            memory: Arc::new(Mutex::new(Memory { pages, prefixes })),
+            pool: Pool::new(threads)?,
+            desk: Desk::default(),
+            rough: Rough::default(),
+            weights: Arc::new(weights),
+            config,
+        })
     }
 
-    /// Another model with the same weights, whose sequences are its own.
+    /// Another model with the same weights and the same memory: what one began, the other goes on with.
     ///
     /// # Errors
     /// [`Error::Engine`] when its threads can't be started.
     pub(crate) fn twin(&self, threads: usize) -> Result<Self> {
-        let config = self.config.clone();
-        Self::with(self.weights.clone(), config, self.positions, threads)
-    }
-
-    fn with(
-        weights: Arc<Tensors>,
-        config: Config,
-        positions: usize,
-        threads: usize,
-    ) -> Result<Self> {
-        // Half the precision of the cache is lost in the rounding of quantised activations.
-        let half = weights.forms.quantised;
-        let pages = Pages::new(&config, half);
         Ok(Self {
-            positions,
-            prefixes: Prefixes::new(&pages),
-            pages,
+            positions: self.positions,
+            memory: self.memory.clone(),
             pool: Pool::new(threads)?,
             desk: Desk::default(),
             rough: Rough::default(),
-            weights,
-            config,
+            weights: self.weights.clone(),
+            config: self.config.clone(),
         })
+    }
+
+    /// Held for moments only: steps compute without.
+    pub(crate) fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The shape of the model.
@@ -142,12 +148,12 @@ impl Model {
 
     /// Bytes of all keys and values that there is room for by now.
     pub fn cache_bytes(&self) -> usize {
-        self.pages.bytes_made()
+        self.memory().pages.bytes_made()
     }
 
     /// Gives back what a sequence holds.
     pub fn end(&mut self, sequence: &mut Sequence) {
-        self.pages.end(sequence);
+        self.memory().pages.end(sequence);
     }
 }
 

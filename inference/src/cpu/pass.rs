@@ -206,7 +206,10 @@ impl<'a> Pass<'a> {
             (GLOBAL, usize::MAX)
         };
         let sharing = heads / kv_heads;
-        let few = tokens * kv_heads < ITEMS_PER_THREAD * self.pool.threads();
+        let few = match self.pool.threads() {
+            1 => false,
+            threads => tokens * kv_heads < ITEMS_PER_THREAD * threads,
+        };
         let together = match (few, sharing.is_multiple_of(2)) {
             (false, _) => sharing,
             (true, true) => sharing / 2,

@@ -1,6 +1,6 @@
 //! One step: some tokens of some sequences, through all layers.
 
-use super::load::{Model, Tensors};
+use super::load::{Memory, Model, Tensors};
 use super::pages::Sequence;
 use super::pass::Pass;
 use super::rough::Rough;
@@ -141,9 +141,11 @@ impl Model {
         let weights = &self.weights;
         let mut pass = Pass::new(&self.config, weights, &mut self.pool, &mut self.desk);
         pass.run(parts)?;
+        let mut memory = self.memory();
         for part in parts.iter_mut() {
-            self.pages.advance(part.sequence, part.ids.len());
+            memory.pages.advance(part.sequence, part.ids.len());
         }
+        drop(memory);
         Ok(self.finish(parts))
     }
 
@@ -159,8 +161,9 @@ impl Model {
             }
             places.extend((sequence.length..tokens).map(|position| Place { part, position }));
         }
+        let mut memory = self.memory();
         for part in parts.iter_mut() {
-            self.pages.extend(part.sequence, part.ids.len());
+            memory.pages.extend(part.sequence, part.ids.len());
         }
         Ok(())
     }
@@ -254,15 +257,17 @@ impl Network for Model {
     type Sequence = Sequence;
 
     fn past_bytes(&self, tokens: usize) -> usize {
-        self.pages.bytes_most(tokens)
+        self.memory().pages.bytes_most(tokens)
     }
 
     fn reuse(&mut self, sequence: &mut Sequence, tokens: &[u32]) -> usize {
-        self.prefixes.reuse(&mut self.pages, sequence, tokens)
+        let Memory { pages, prefixes } = &mut *self.memory();
+        prefixes.reuse(pages, sequence, tokens)
     }
 
     fn keep(&mut self, sequence: &mut Sequence, prompt: &[u32]) {
-        self.prefixes.keep(&mut self.pages, sequence, prompt);
+        let Memory { pages, prefixes } = &mut *self.memory();
+        prefixes.keep(pages, sequence, prompt);
     }
 
     fn compute(&mut self, parts: &mut [Part<'_>]) -> Result<()> {
@@ -288,7 +293,7 @@ impl Network for Model {
     }
 
     fn end(&mut self, sequence: &mut Sequence) {
-        self.pages.end(sequence);
+        self.memory().pages.end(sequence);
     }
 }
 
