@@ -14,6 +14,8 @@ use super::machine::{LANES, Machine, Work, exp, run};
 
 /// Positions on a page.
 pub(crate) const PAGE: usize = 32;
+/// Positions whose weights are made together.
+const SPAN: usize = 8 * PAGE;
 /// Columns whose products are summed up on their own.
 const COLUMNS_TOGETHER: usize = 32;
 
@@ -96,9 +98,9 @@ impl<E: Element> Work for Attend<'_, E> {
             let (query, queries_left) = queries.split_at(heads * self.width);
             let (mixed, out_left) = out.split_at_mut(heads * self.width);
             match heads {
-                4 => self.heads::<M, 4, 2>(m, query, mixed),
-                2 => self.heads::<M, 2, 4>(m, query, mixed),
-                _ => self.heads::<M, 1, 4>(m, query, mixed),
+                4 => self.heads::<M, 4, 2, 2>(m, query, mixed),
+                2 => self.heads::<M, 2, 4, 4>(m, query, mixed),
+                _ => self.heads::<M, 1, 4, 8>(m, query, mixed),
             }
             (queries, out) = (queries_left, out_left);
         }
@@ -106,9 +108,9 @@ impl<E: Element> Work for Attend<'_, E> {
 }
 
 impl<E: Element> Attend<'_, E> {
-    /// `H` heads, and `W` times eight positions at a time, or columns of values.
+    /// `H` heads, `W` times eight positions at a time, and `C` times eight columns of values.
     #[inline(always)]
-    fn heads<M: Machine, const H: usize, const W: usize>(
+    fn heads<M: Machine, const H: usize, const W: usize, const C: usize>(
         &self,
         m: M,
         queries: &[f32],
@@ -116,40 +118,54 @@ impl<E: Element> Attend<'_, E> {
     ) {
         out.fill(0.0);
         let (mut largest, mut sums) = ([f32::NEG_INFINITY; H], [0f32; H]);
-        let last = (self.to - 1) / PAGE;
-        for page in self.from / PAGE..=last {
-            let first = self.from.saturating_sub(page * PAGE);
-            let rows = first..(self.to - page * PAGE).min(PAGE);
-            let (keys, values) = (self.page)(page);
-            let (next_keys, _) = (self.page)(last.min(page + 1));
-            let mut weights = [[f32::NEG_INFINITY; PAGE]; H];
-            let positions = W * LANES;
-            for begin in (first / positions * positions..rows.end).step_by(positions) {
-                let some = begin * self.width..(begin + positions) * self.width;
-                ahead(m, &values[some.clone()]);
-                ahead(m, &next_keys[some]);
-                let scores = scores::<M, E, H, W>(m, queries, keys, begin / LANES);
-                for head in 0..H {
-                    let weights = weights[head].as_chunks_mut::<LANES>().0;
-                    for part in 0..W {
-                        weights[begin / LANES + part] = m.lanes(scores[head][part]);
+        let mut weights = [[0.0; SPAN]; H];
+        let mut from = self.from;
+        while from < self.to {
+            let span = from / SPAN * SPAN;
+            let to = self.to.min(span + SPAN);
+            let rows = from - span..to - span;
+            let mut pages: [(&[E], &[E]); SPAN / PAGE] = [(&[], &[]); SPAN / PAGE];
+            let numbers = rows.start / PAGE..rows.end.div_ceil(PAGE);
+            for number in numbers.clone() {
+                pages[number] = (self.page)(span / PAGE + number);
+            }
+            for number in numbers {
+                let (keys, values) = pages[number];
+                let next = pages[(number + 1) % pages.len()].0;
+                let first = rows.start.saturating_sub(number * PAGE);
+                let end = (rows.end - number * PAGE).min(PAGE);
+                let positions = W * LANES;
+                for begin in (first / positions * positions..end).step_by(positions) {
+                    let some = begin * self.width..(begin + positions) * self.width;
+                    ahead(m, &values[some.clone()]);
+                    ahead(m, next.get(some).unwrap_or_default());
+                    let scores = scores::<M, E, H, W>(m, queries, keys, begin / LANES);
+                    for head in 0..H {
+                        let weights = weights[head].as_chunks_mut::<LANES>().0;
+                        for part in 0..W {
+                            weights[(number * PAGE + begin) / LANES + part] =
+                                m.lanes(scores[head][part]);
+                        }
                     }
                 }
             }
-            let mut shrinks = [1.0; H];
+            let (first, end) = (rows.start / LANES * LANES, rows.end.next_multiple_of(LANES));
             for head in 0..H {
                 let weights = &mut weights[head];
-                weights[..rows.start].fill(f32::NEG_INFINITY);
-                weights[rows.end..].fill(f32::NEG_INFINITY);
-                shrinks[head] = raise(m, weights, &mut largest[head]);
+                weights[first..rows.start].fill(f32::NEG_INFINITY);
+                weights[rows.end..end].fill(f32::NEG_INFINITY);
+                let weights = &mut weights[first..end];
+                let shrink = raise(m, weights, &mut largest[head]);
+                rescale(
+                    m,
+                    &mut out[head * self.width..(head + 1) * self.width],
+                    shrink,
+                );
+                let sum = weigh(m, weights, largest[head]);
+                sums[head] = sums[head] * shrink + sum;
             }
-            for head in 0..H {
-                let out = &mut out[head * self.width..(head + 1) * self.width];
-                rescale(m, out, shrinks[head]);
-                let sum = weigh(m, &mut weights[head], largest[head]);
-                sums[head] = sums[head] * shrinks[head] + sum;
-            }
-            mix::<M, E, H, W>(m, &weights, rows, values, out);
+            mix::<M, E, H, C>(m, &weights, rows, &pages, out);
+            from = to;
         }
         for (out, sum) in out.chunks_exact_mut(self.width).zip(sums) {
             rescale(m, out, 1.0 / sum);
@@ -206,7 +222,7 @@ fn scores<M: Machine, E: Element, const H: usize, const W: usize>(
 
 /// Takes the largest score so far over from these; returns what older weights shrink by.
 #[inline(always)]
-fn raise<M: Machine>(m: M, scores: &[f32; PAGE], largest: &mut f32) -> f32 {
+fn raise<M: Machine>(m: M, scores: &[f32], largest: &mut f32) -> f32 {
     let before = *largest;
     let mut most = m.splat(before);
     for eight in scores.as_chunks::<LANES>().0 {
@@ -215,10 +231,7 @@ fn raise<M: Machine>(m: M, scores: &[f32; PAGE], largest: &mut f32) -> f32 {
     // `f32::max` takes three times as long.
     let larger = |a, b| if b > a { b } else { a };
     *largest = m.lanes(most).into_iter().fold(before, larger);
-    if before == f32::NEG_INFINITY {
-        return 0.0;
-    }
-    if before < *largest {
+    if before < *largest && before > f32::NEG_INFINITY {
         return m.lanes(exp(m, m.splat(before - *largest)))[0];
     }
     1.0
@@ -226,20 +239,13 @@ fn raise<M: Machine>(m: M, scores: &[f32; PAGE], largest: &mut f32) -> f32 {
 
 /// Makes weights of scores, relative to the largest; returns their sum.
 #[inline(always)]
-fn weigh<M: Machine>(m: M, scores: &mut [f32; PAGE], largest: f32) -> f32 {
+fn weigh<M: Machine>(m: M, scores: &mut [f32], largest: f32) -> f32 {
     let top = m.splat(largest);
-    for eight in scores.as_chunks_mut::<LANES>().0 {
-        *eight = m.lanes(exp(m, m.sub(m.load(eight), top)));
-    }
     let mut sum = m.splat(0.0);
     for eight in scores.as_chunks_mut::<LANES>().0 {
-        for score in eight.iter_mut() {
-            // What the series gives for nothing at all.
-            if *score < 1e-37 {
-                *score = 0.0;
-            }
-        }
-        sum = m.add(sum, m.load(eight));
+        let weights = exp(m, m.sub(m.load(eight), top));
+        *eight = m.lanes(weights);
+        sum = m.add(sum, weights);
     }
     m.sum(sum)
 }
@@ -255,23 +261,23 @@ fn rescale<M: Machine>(m: M, out: &mut [f32], factor: f32) {
     }
 }
 
-/// Adds the weighted values of a page to the heads' results, `W` times eight columns at a time.
+/// Adds the weighted values of a span to the heads' results, `W` times eight columns at a time.
 #[inline(always)]
 fn mix<M: Machine, E: Element, const H: usize, const W: usize>(
     m: M,
-    weights: &[[f32; PAGE]; H],
+    weights: &[[f32; SPAN]; H],
     rows: std::ops::Range<usize>,
-    values: &[E],
+    pages: &[(&[E], &[E]); SPAN / PAGE],
     out: &mut [f32],
 ) {
     let eights = out.len() / H / LANES;
     let mut place = 0;
     while place + W <= eights {
-        column::<M, E, H, W>(m, weights, rows.clone(), values, out, place);
+        column::<M, E, H, W>(m, weights, rows.clone(), pages, out, place);
         place += W;
     }
     while place < eights {
-        column::<M, E, H, 1>(m, weights, rows.clone(), values, out, place);
+        column::<M, E, H, 1>(m, weights, rows.clone(), pages, out, place);
         place += 1;
     }
 }
@@ -280,13 +286,12 @@ fn mix<M: Machine, E: Element, const H: usize, const W: usize>(
 #[inline(always)]
 fn column<M: Machine, E: Element, const H: usize, const W: usize>(
     m: M,
-    weights: &[[f32; PAGE]; H],
+    weights: &[[f32; SPAN]; H],
     rows: std::ops::Range<usize>,
-    values: &[E],
+    pages: &[(&[E], &[E]); SPAN / PAGE],
     out: &mut [f32],
     place: usize,
 ) {
-    let values = values.as_chunks::<LANES>().0;
     let out = out.as_chunks_mut::<LANES>().0;
     let eights = out.len() / H;
     let mut sums = [[m.splat(0.0); W]; H];
@@ -295,11 +300,20 @@ fn column<M: Machine, E: Element, const H: usize, const W: usize>(
             sums[head][part] = m.load(&out[head * eights + place + part]);
         }
     }
-    for row in rows {
-        for part in 0..W {
-            let value = E::load(m, &values[row * eights + place + part]);
-            for head in 0..H {
-                sums[head][part] = m.mul_add(m.splat(weights[head][row]), value, sums[head][part]);
+    for number in rows.start / PAGE..rows.end.div_ceil(PAGE) {
+        let values = pages[number].1.as_chunks::<LANES>().0;
+        let first = rows.start.saturating_sub(number * PAGE);
+        let end = (rows.end - number * PAGE).min(PAGE);
+        let mut own = [&weights[0][number * PAGE..][..PAGE]; H];
+        for head in 0..H {
+            own[head] = &weights[head][number * PAGE..][..PAGE];
+        }
+        for row in first..end {
+            for part in 0..W {
+                let value = E::load(m, &values[row * eights + place + part]);
+                for head in 0..H {
+                    sums[head][part] = m.mul_add(m.splat(own[head][row]), value, sums[head][part]);
+                }
             }
         }
     }
