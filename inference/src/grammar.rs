@@ -51,6 +51,7 @@ struct Users {
 }
 
 /// The place in a grammar that one answer has reached.
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Grammar {
     matcher: Matcher,
     users: Arc<Users>,
@@ -169,6 +170,14 @@ impl Grammar {
         accepted.map_err(|error| self.failed(&error))
     }
 
+    /// Takes a token if it is allowed, which is found out faster than all that are; says whether it was.
+    pub(crate) fn try_accept(&mut self, id: u32) -> Result<bool> {
+        let taken = self.matcher.try_consume_tokens(&[id]);
+        taken
+            .map(|count| count == 1)
+            .map_err(|error| self.failed(&error))
+    }
+
     /// Is the answer complete?
     pub(crate) fn is_complete(&self) -> bool {
         let reason = self.matcher.stop_reason();
@@ -206,6 +215,36 @@ mod tests {
 
     fn schema() -> Value {
         json!({"type": "string", "maxLength": 20})
+    }
+
+    #[test]
+    fn a_token_is_taken_if_it_is_among_the_allowed_ones() -> Result<()> {
+        let schema = json!({"type": "object", "additionalProperties": false,
+            "required": ["name", "size"],
+            "properties": {"name": {"type": "string", "maxLength": 6}, "size": {"type": "integer"}}});
+        let mut grammar = grammars(1)?.compile(&schema)?;
+        grammar.take_forced()?;
+        let (mut random, mut tokens) = (crate::splitmix::SplitMix64(7), 0);
+        while !grammar.is_complete() && tokens < 40 {
+            let allowed = grammar.allowed()?;
+            for id in 0..4096 {
+                let mut other = grammar.clone();
+                assert_eq!(
+                    other.try_accept(id)?,
+                    allowed.is_allowed(id),
+                    "{tokens}: {id}"
+                );
+            }
+            let ids: Vec<u32> = (0..4096).filter(|id| allowed.is_allowed(*id)).collect();
+            #[expect(clippy::cast_possible_truncation, reason = "few")]
+            let next = ids[random.next() as usize % ids.len()];
+            grammar.accept(next)?;
+            grammar.take_forced()?;
+            tokens += 1;
+        }
+
+        assert!(tokens > 5, "{tokens}");
+        Ok(())
     }
 
     #[test]

@@ -15,6 +15,9 @@ pub(crate) struct Writer {
     tokenizer: Arc<Tokenizer>,
     grammar: Option<Grammar>,
     sampler: Sampler,
+    /// Most tokens were allowed when last asked. Then the first pick of all mostly is; where it is not, one
+    /// among those that are has the chances that the refused ones had.
+    free: bool,
     /// The prompt, and behind it the answer.
     tokens: Vec<u32>,
     prompt: usize,
@@ -41,6 +44,7 @@ impl Writer {
         let mut writer = Self {
             grammar: schema.map(|schema| grammars.compile(schema)).transpose()?,
             sampler: Sampler::new(request.sampling.clone()),
+            free: false,
             request,
             tokenizer: tokenizer.clone(),
             prompt: prompt.len(),
@@ -117,8 +121,16 @@ impl Writer {
         let Some(grammar) = &mut self.grammar else {
             return self.sampler.pick(logits, size, None, answer);
         };
+        if self.free {
+            let id = self.sampler.pick(logits, size, None, answer)?;
+            if grammar.try_accept(id)? {
+                return Ok(id);
+            }
+        }
         let allowed = grammar.allowed()?;
-        let id = match (allowed.num_set(), allowed.first_bit_set()) {
+        let count = allowed.num_set();
+        self.free = count > size / 2;
+        let id = match (count, allowed.first_bit_set()) {
             (1, Some(only)) => u32::try_from(only).unwrap_or(u32::MAX),
             _ => self.sampler.pick(logits, size, Some(&allowed), answer)?,
         };

@@ -98,6 +98,7 @@ impl<E: Element> Work for Attend<'_, E> {
             let (query, queries_left) = queries.split_at(heads * self.width);
             let (mixed, out_left) = out.split_at_mut(heads * self.width);
             match heads {
+                4 if M::REGISTERS >= 32 => self.heads::<M, 4, 4, 3>(m, query, mixed),
                 4 => self.heads::<M, 4, 2, 2>(m, query, mixed),
                 2 => self.heads::<M, 2, 4, 4>(m, query, mixed),
                 _ => self.heads::<M, 1, 4, 8>(m, query, mixed),

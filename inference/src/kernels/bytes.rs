@@ -16,6 +16,8 @@ use super::machine::{Block4, Block8, Columns, HALF_SCALE, LANES};
 
 /// The products of [`super::machine::Machine`], and how it reads halves.
 pub(super) trait Bytes: Copy + Send + Sync {
+    const REGISTERS: usize;
+
     fn products8<const T: usize, const N: usize>(
         self,
         weights: &Block8,
@@ -38,6 +40,8 @@ pub(super) trait Bytes: Copy + Send + Sync {
 pub(super) struct Pairs(pub(super) V3);
 
 impl Bytes for Pairs {
+    const REGISTERS: usize = 16;
+
     #[inline(always)]
     fn products8<const T: usize, const N: usize>(
         self,
@@ -160,6 +164,8 @@ impl Vnni {
 }
 
 impl Bytes for Vnni {
+    const REGISTERS: usize = 32;
+
     #[inline(always)]
     fn products8<const T: usize, const N: usize>(
         self,

@@ -29,6 +29,8 @@ pub(crate) trait Machine: Copy + Send + Sync {
     type Floats: Copy;
     /// Eight i32.
     type Whole: Copy;
+    /// Vectors that its registers hold.
+    const REGISTERS: usize;
 
     fn splat(self, x: f32) -> Self::Floats;
     fn load(self, x: &[f32; LANES]) -> Self::Floats;

@@ -21,6 +21,7 @@ const ROUNDING: f32 = 12_582_912.0;
 impl Machine for Portable {
     type Floats = [f32; LANES];
     type Whole = [i32; LANES];
+    const REGISTERS: usize = 16;
 
     #[inline(always)]
     fn splat(self, x: f32) -> [f32; LANES] {

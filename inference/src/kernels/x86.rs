@@ -69,6 +69,7 @@ impl<M: Machine, W: Work> NullaryFnOnce for Call<M, W> {
 impl<B: Bytes> Machine for X86<B> {
     type Floats = __m256;
     type Whole = __m256i;
+    const REGISTERS: usize = B::REGISTERS;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
