@@ -104,10 +104,11 @@ impl<'a> Row<'a> {
         let Logits {
             values, vocabulary, ..
         } = self.logits;
-        out.clear();
         let eights = values.values.as_chunks::<LANES>().0.iter();
-        for eight in eights.skip(self.row).step_by(values.stride.max(1)) {
-            out.extend_from_slice(eight);
+        let eights = eights.skip(self.row).step_by(values.stride.max(1));
+        out.resize(vocabulary.next_multiple_of(LANES), 0.0);
+        for (out, eight) in out.as_chunks_mut::<LANES>().0.iter_mut().zip(eights) {
+            *out = *eight;
         }
         out.truncate(vocabulary);
     }

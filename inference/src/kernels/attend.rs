@@ -16,6 +16,8 @@ use super::machine::{LANES, Machine, Work, exp, run};
 pub(crate) const PAGE: usize = 32;
 /// Positions whose weights are made together.
 const SPAN: usize = 8 * PAGE;
+/// Of narrower heads the processor finds by itself what is read next.
+const AHEAD_WIDTH_MIN: usize = 128;
 /// Columns whose products are summed up on their own.
 const COLUMNS_TOGETHER: usize = 32;
 
@@ -138,8 +140,10 @@ impl<E: Element> Attend<'_, E> {
                 let positions = W * LANES;
                 for begin in (first / positions * positions..end).step_by(positions) {
                     let some = begin * self.width..(begin + positions) * self.width;
-                    ahead(m, &values[some.clone()]);
-                    ahead(m, next.get(some).unwrap_or_default());
+                    if self.width >= AHEAD_WIDTH_MIN {
+                        ahead(m, &values[some.clone()]);
+                        ahead(m, next.get(some).unwrap_or_default());
+                    }
                     let scores = scores::<M, E, H, W>(m, queries, keys, begin / LANES);
                     for head in 0..H {
                         let weights = weights[head].as_chunks_mut::<LANES>().0;

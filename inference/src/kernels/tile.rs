@@ -12,6 +12,9 @@ pub(crate) const TILE: usize = 4;
 /// The largest size of a number in a byte.
 pub(crate) const SIZE_MAX: f32 = 127.0;
 
+/// Floats around this one are the whole numbers.
+const ONES: f32 = 12_582_912.0;
+
 /// The form of activations that the matrices of a model read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Forms {
@@ -139,11 +142,9 @@ impl Input {
         let low = m.add(m.floats(whole[0]), m.floats(whole[1]));
         let high = m.add(m.floats(whole[2]), m.floats(whole[3]));
         let sum = m.sum(m.add(low, high));
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a sum of 32 bytes, which f32 holds exactly"
-        )]
-        let sum = sum as i32;
+        // A float of this size counts in ones, so the number stands in its last bits; a cast would look for
+        // what is not finite, too.
+        let sum = (sum + ONES).to_bits().cast_signed() - ONES.to_bits().cast_signed();
         self.offsets8[place] = 128 * sum;
         self.offsets4[place] = 8 * sum;
         let bytes = m.bytes(whole);
