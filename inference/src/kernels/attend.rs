@@ -134,7 +134,7 @@ impl<E: Element> Attend<'_, E> {
             }
             for number in numbers {
                 let (keys, values) = pages[number];
-                let next = pages[(number + 1) % pages.len()].0;
+                let next = pages.get(number + 1).map_or(&[][..], |(keys, _)| keys);
                 let first = rows.start.saturating_sub(number * PAGE);
                 let end = (rows.end - number * PAGE).min(PAGE);
                 let positions = W * LANES;

@@ -11,6 +11,9 @@ pub(crate) const BLOCK: usize = 32;
 /// The exponent of a half, read as that of a float, is too small by 112.
 pub(crate) const HALF_SCALE: f32 = f32::from_bits(0x7780_0000);
 
+/// Adding it rounds to a whole number, which then stands in the lower bits.
+pub(crate) const ROUNDING: f32 = 12_582_912.0;
+
 /// A block of eight rows at 8 bits: four columns of row 0, of row 1, and so on; eight times.
 pub(crate) type Block8 = [Line; 8];
 /// The same at 4 bits: a byte holds column `c` and, in its upper half, column `c + 16`.

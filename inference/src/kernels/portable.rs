@@ -9,14 +9,11 @@
 
 use std::array::from_fn;
 
-use super::machine::{BLOCK, Block4, Block8, Columns, HALF_SCALE, LANES, Machine};
+use super::machine::{BLOCK, Block4, Block8, Columns, HALF_SCALE, LANES, Machine, ROUNDING};
 
 /// No features at all.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
-
-/// Adding it rounds to a whole number, which then stands in the lower bits.
-const ROUNDING: f32 = 12_582_912.0;
 
 impl Machine for Portable {
     type Floats = [f32; LANES];

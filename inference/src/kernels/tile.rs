@@ -4,16 +4,13 @@
     reason = "vector code is made where the processor's features are known"
 )]
 
-use super::machine::{BLOCK, LANES, Machine};
+use super::machine::{BLOCK, LANES, Machine, ROUNDING};
 use super::planes::Bounds;
 
 /// Tokens in a tile: as many as there are registers for.
 pub(crate) const TILE: usize = 4;
 /// The largest size of a number in a byte.
 pub(crate) const SIZE_MAX: f32 = 127.0;
-
-/// Floats around this one are the whole numbers.
-const ONES: f32 = 12_582_912.0;
 
 /// The form of activations that the matrices of a model read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -144,7 +141,8 @@ impl Input {
         let sum = m.sum(m.add(low, high));
         // A float of this size counts in ones, so the number stands in its last bits; a cast would look for
         // what is not finite, too.
-        let sum = (sum + ONES).to_bits().cast_signed() - ONES.to_bits().cast_signed();
+        let sum = (sum + ROUNDING).to_bits().wrapping_sub(ROUNDING.to_bits());
+        let sum = sum.cast_signed();
         self.offsets8[place] = 128 * sum;
         self.offsets4[place] = 8 * sum;
         let bytes = m.bytes(whole);
