@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::kernels::attend::{Attend, PAGE};
 use crate::kernels::machine::LANES;
-use crate::kernels::multiply::{multiply, stride};
+use crate::kernels::multiply::{Wanted, multiply, stride};
 use crate::kernels::norm::{Gate, Grouped, Join, Take, Turn, copy_head};
 use crate::kernels::pool::Pool;
 use crate::kernels::tile::TILE;
@@ -61,7 +61,11 @@ impl<'a> Pass<'a> {
             .map(|layer| layer.attention_norm.as_slice());
         self.join(None, first, tokens);
         for layer in &weights.layers {
-            self.multiply(&[&layer.query, &layer.key, &layer.value], tokens, false);
+            self.multiply(
+                &[&layer.query, &layer.key, &layer.value],
+                tokens,
+                Wanted::Products,
+            );
             self.turn(layer);
             self.write(layer, parts)?;
             if weights.forms.quantised {
@@ -70,12 +74,12 @@ impl<'a> Pass<'a> {
                 self.attend::<f32>(layer, parts);
             }
             self.take();
-            self.multiply(&[&layer.output], tokens, false);
+            self.multiply(&[&layer.output], tokens, Wanted::Products);
             let next = Some(layer.feed_forward_norm.as_slice());
             self.join(Some(&layer.attention_norm_after), next, tokens);
-            self.multiply(&[&layer.gate, &layer.up], tokens, false);
+            self.multiply(&[&layer.gate, &layer.up], tokens, Wanted::Gated);
             self.gate(tokens);
-            self.multiply(&[&layer.down], tokens, false);
+            self.multiply(&[&layer.down], tokens, Wanted::Products);
             self.join(Some(&layer.feed_forward_norm_after), norms.next(), tokens);
         }
         Ok(())
@@ -90,10 +94,15 @@ impl<'a> Pass<'a> {
                 tile.input.bound();
             }
         }
-        self.multiply(&[weights.head()], tokens, roughly);
+        let wanted = if roughly {
+            Wanted::Bounds
+        } else {
+            Wanted::Products
+        };
+        self.multiply(&[weights.head()], tokens, wanted);
     }
 
-    fn multiply(&mut self, matrices: &[&Matrix], tokens: usize, roughly: bool) {
+    fn multiply(&mut self, matrices: &[&Matrix], tokens: usize, wanted: Wanted) {
         let rooms = matrices.iter();
         let room = rooms.map(|matrix| Tensors::room(matrix.rows, tokens)).sum();
         let Desk { tiles, made, .. } = &mut *self.desk;
@@ -101,7 +110,7 @@ impl<'a> Pass<'a> {
             made.resize(room, 0.0);
         }
         let made = &mut made[..room];
-        multiply(self.pool, matrices, tiles, tokens, roughly, made);
+        multiply(self.pool, matrices, tiles, tokens, wanted, made);
     }
 
     /// Adds what a block made, of which `made` are the factors of its norm, and begins the next one.

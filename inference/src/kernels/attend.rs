@@ -237,7 +237,8 @@ fn raise<M: Machine>(m: M, scores: &[f32], largest: &mut f32) -> f32 {
     let larger = |a, b| if b > a { b } else { a };
     *largest = m.lanes(most).into_iter().fold(before, larger);
     if before < *largest && before > f32::NEG_INFINITY {
-        return m.lanes(exp(m, m.splat(before - *largest)))[0];
+        let [shrink] = exp(m, [m.splat(before - *largest)]);
+        return m.lanes(shrink)[0];
     }
     1.0
 }
@@ -247,12 +248,32 @@ fn raise<M: Machine>(m: M, scores: &[f32], largest: &mut f32) -> f32 {
 fn weigh<M: Machine>(m: M, scores: &mut [f32], largest: f32) -> f32 {
     let top = m.splat(largest);
     let mut sum = m.splat(0.0);
-    for eight in scores.as_chunks_mut::<LANES>().0 {
-        let weights = exp(m, m.sub(m.load(eight), top));
+    let (fours, last) = scores.as_chunks_mut::<LANES>().0.as_chunks_mut::<4>();
+    for four in fours {
+        sum = weigh_some(m, four, top, sum);
+    }
+    for eight in last {
+        sum = weigh_some(m, std::array::from_mut(eight), top, sum);
+    }
+    m.sum(sum)
+}
+
+#[inline(always)]
+fn weigh_some<M: Machine, const W: usize>(
+    m: M,
+    scores: &mut [[f32; LANES]; W],
+    top: M::Floats,
+    mut sum: M::Floats,
+) -> M::Floats {
+    let mut weights = [top; W];
+    for (weights, eight) in weights.iter_mut().zip(&*scores) {
+        *weights = m.sub(m.load(eight), top);
+    }
+    for (eight, weights) in scores.iter_mut().zip(exp(m, weights)) {
         *eight = m.lanes(weights);
         sum = m.add(sum, weights);
     }
-    m.sum(sum)
+    sum
 }
 
 #[inline(always)]

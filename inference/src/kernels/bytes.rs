@@ -6,31 +6,18 @@
     reason = "vector code is made where the processor's features are known"
 )]
 
-use std::arch::x86_64::{__m256, __m256i, _mm256_dpbusd_epi32};
+use std::arch::x86_64::{__m256, __m256i, __m512, __m512i, _mm512_dpbusd_epi32};
 use std::hint::black_box;
 
 use pulp::cast;
 use pulp::x86::V3;
 
-use super::machine::{Block4, Block8, Columns, HALF_SCALE, LANES};
+use super::machine::{Block4, Block8, Columns, HALF_SCALE, LANES, Line, ROWS, Rows, SIGN};
 
-/// The products of [`super::machine::Machine`], and how it reads halves.
-pub(super) trait Bytes: Copy + Send + Sync {
+/// What differs between processors: how they multiply, how many registers they have and how they read
+/// halves.
+pub(super) trait Bytes: Rows + Send + Sync {
     const REGISTERS: usize;
-
-    fn products8<const T: usize, const N: usize>(
-        self,
-        weights: &Block8,
-        columns: [&[Columns<T>; 8]; N],
-        offsets: [&[i32; T]; N],
-    ) -> [[__m256i; T]; N];
-
-    fn products4<const T: usize, const N: usize>(
-        self,
-        weights: &Block4,
-        columns: [&[Columns<T>; 8]; N],
-        offsets: [&[i32; T]; N],
-    ) -> [[__m256i; T]; N];
 
     fn halves(self, x: &[u16; LANES]) -> __m256;
 }
@@ -39,23 +26,55 @@ pub(super) trait Bytes: Copy + Send + Sync {
 #[derive(Clone, Copy)]
 pub(super) struct Pairs(pub(super) V3);
 
-impl Bytes for Pairs {
-    const REGISTERS: usize = 16;
+/// Bytes of a line that are a part of eight rows.
+#[inline(always)]
+fn part_of(line: &Line, part: usize) -> __m256i {
+    cast(line.0.as_chunks::<32>().0[part])
+}
+
+impl Rows for Pairs {
+    type Floats = __m256;
+    type Whole = __m256i;
+    const COUNT: usize = LANES;
+
+    #[inline(always)]
+    fn zero(self) -> __m256 {
+        self.0.avx._mm256_setzero_ps()
+    }
+
+    #[inline(always)]
+    fn scales(self, scales: &[u16; ROWS], part: usize) -> __m256 {
+        self.halves(&scales.as_chunks().0[part])
+    }
+
+    #[inline(always)]
+    fn add(self, sums: __m256, products: __m256i, scales: __m256, step: f32) -> __m256 {
+        let V3 { avx, fma, .. } = self.0;
+        let scales = avx._mm256_mul_ps(scales, avx._mm256_set1_ps(step));
+        fma._mm256_fmadd_ps(avx._mm256_cvtepi32_ps(products), scales, sums)
+    }
+
+    #[inline(always)]
+    fn eights(self, floats: __m256) -> impl AsRef<[[f32; LANES]]> {
+        [cast::<_, [f32; LANES]>(floats)]
+    }
 
     #[inline(always)]
     fn products8<const T: usize, const N: usize>(
         self,
         weights: &Block8,
+        part: usize,
         columns: [&[Columns<T>; 8]; N],
         _: [&[i32; T]; N],
     ) -> [[__m256i; T]; N] {
         let V3 { avx, avx2, .. } = self.0;
         let ones = avx._mm256_set1_epi16(1);
+        let sign = avx._mm256_set1_epi8(SIGN.cast_signed());
         let mut sums = [[avx._mm256_setzero_si256(); T]; N];
         for index in 0..weights.len() {
             // The instruction multiplies bytes without a sign by bytes with one, so the sign of the
             // weight moves over to the column. 128 * 127 twice is just below what 16 bits hold.
-            let line: __m256i = cast(weights[index].0);
+            let line = avx2._mm256_xor_si256(part_of(&weights[index], part), sign);
             let sizes = avx2._mm256_abs_epi8(line);
             for tile in 0..N {
                 for token in 0..T {
@@ -75,6 +94,7 @@ impl Bytes for Pairs {
     fn products4<const T: usize, const N: usize>(
         self,
         weights: &Block4,
+        part: usize,
         columns: [&[Columns<T>; 8]; N],
         offsets: [&[i32; T]; N],
     ) -> [[__m256i; T]; N] {
@@ -82,7 +102,7 @@ impl Bytes for Pairs {
         let mask = avx._mm256_set1_epi8(15);
         let mut sums = [[avx._mm256_setzero_si256(); T]; N];
         for index in 0..weights.len() {
-            let line: __m256i = cast(weights[index].0);
+            let line = part_of(&weights[index], part);
             let low = avx2._mm256_and_si256(line, mask);
             let high = avx2._mm256_srli_epi16::<4>(line);
             let high = avx2._mm256_and_si256(high, mask);
@@ -105,11 +125,15 @@ impl Bytes for Pairs {
             for token in 0..T {
                 let sum = avx2._mm256_madd_epi16(sums[tile][token], ones);
                 let offset = avx._mm256_set1_epi32(offsets[tile][token]);
-                sums[tile][token] = avx2._mm256_sub_epi32(sum, offset);
+                sums[tile][token] = avx2._mm256_add_epi32(sum, offset);
             }
         }
         sums
     }
+}
+
+impl Bytes for Pairs {
+    const REGISTERS: usize = 16;
 
     #[inline(always)]
     fn halves(self, x: &[u16; LANES]) -> __m256 {
@@ -125,7 +149,7 @@ impl Bytes for Pairs {
 }
 
 pulp::simd_type! {
-    /// A processor with AVX-512 VNNI for vectors of 256 bits.
+    /// A processor with AVX-512 VNNI.
     pub(super) struct Vnni {
         sse: "sse",
         sse2: "sse2",
@@ -151,47 +175,74 @@ pulp::simd_type! {
 }
 
 impl Vnni {
-    /// Adds the products of bytes without a sign and bytes with one, four and four.
+    /// Where sums begin.
     #[inline(always)]
-    #[expect(clippy::unused_self, reason = "it proves what the processor has")]
-    fn dot(self, sums: __m256i, bytes: __m256i, columns: __m256i) -> __m256i {
+    fn splat<const T: usize, const N: usize>(self, offsets: [&[i32; T]; N]) -> [[__m512i; T]; N] {
+        let mut sums = [[self.avx512f._mm512_setzero_si512(); T]; N];
+        for tile in 0..N {
+            for token in 0..T {
+                sums[tile][token] = self.avx512f._mm512_set1_epi32(offsets[tile][token]);
+            }
+        }
+        sums
+    }
+
+    /// Adds the products of bytes without a sign and four columns, four and four.
+    #[inline(always)]
+    fn dot(self, sums: __m512i, bytes: __m512i, columns: [u8; 4]) -> __m512i {
+        let columns = self.avx512f._mm512_set1_epi32(i32::from_le_bytes(columns));
         #[expect(unsafe_code, reason = "there is no safe form of this instruction")]
-        // SAFETY: it needs AVX-512 VL and VNNI, and a `Vnni` is only made where both are there.
+        // SAFETY: it needs AVX-512 F and VNNI, and a `Vnni` is only made where both are there.
         unsafe {
-            _mm256_dpbusd_epi32(sums, bytes, columns)
+            _mm512_dpbusd_epi32(sums, bytes, columns)
         }
     }
 }
 
-impl Bytes for Vnni {
-    const REGISTERS: usize = 32;
+impl Rows for Vnni {
+    type Floats = __m512;
+    type Whole = __m512i;
+    const COUNT: usize = ROWS;
+
+    #[inline(always)]
+    fn zero(self) -> __m512 {
+        self.avx512f._mm512_setzero_ps()
+    }
+
+    #[inline(always)]
+    fn scales(self, scales: &[u16; ROWS], _: usize) -> __m512 {
+        const ALL: u16 = 0xffff;
+        self.avx512f._mm512_maskz_cvtph_ps(ALL, cast(*scales))
+    }
+
+    #[inline(always)]
+    fn add(self, sums: __m512, products: __m512i, scales: __m512, step: f32) -> __m512 {
+        let Self { avx512f, .. } = self;
+        let scales = avx512f._mm512_mul_ps(scales, avx512f._mm512_set1_ps(step));
+        avx512f._mm512_fmadd_ps(avx512f._mm512_cvtepi32_ps(products), scales, sums)
+    }
+
+    #[inline(always)]
+    fn eights(self, floats: __m512) -> impl AsRef<[[f32; LANES]]> {
+        cast::<_, [[f32; LANES]; 2]>(floats)
+    }
 
     #[inline(always)]
     fn products8<const T: usize, const N: usize>(
         self,
         weights: &Block8,
+        _: usize,
         columns: [&[Columns<T>; 8]; N],
         offsets: [&[i32; T]; N],
-    ) -> [[__m256i; T]; N] {
-        let Self { avx, avx2, .. } = self;
-        let sign = avx._mm256_set1_epi8(i8::MIN);
-        let mut sums = [[avx._mm256_setzero_si256(); T]; N];
+    ) -> [[__m512i; T]; N] {
+        let mut sums = self.splat(offsets);
         for index in 0..weights.len() {
-            // Turning the upper bit makes weights 128 larger, and none of them has a sign.
-            let line: __m256i = cast(weights[index].0);
-            let line = avx2._mm256_xor_si256(line, sign);
+            let line = cast(weights[index].0);
             for tile in 0..N {
                 for token in 0..T {
-                    let column = i32::from_le_bytes(columns[tile][index][token]);
-                    let column = avx._mm256_set1_epi32(column);
+                    let column = columns[tile][index][token];
                     sums[tile][token] = self.dot(sums[tile][token], line, column);
                 }
-            }
-        }
-        for tile in 0..N {
-            for token in 0..T {
-                let offset = avx._mm256_set1_epi32(offsets[tile][token]);
-                sums[tile][token] = avx2._mm256_sub_epi32(sums[tile][token], offset);
             }
         }
         sums
@@ -201,39 +252,37 @@ impl Bytes for Vnni {
     fn products4<const T: usize, const N: usize>(
         self,
         weights: &Block4,
+        _: usize,
         columns: [&[Columns<T>; 8]; N],
         offsets: [&[i32; T]; N],
-    ) -> [[__m256i; T]; N] {
-        let Self { avx, avx2, .. } = self;
-        let mask = avx._mm256_set1_epi8(15);
-        let mut sums = [[avx._mm256_setzero_si256(); T]; N];
+    ) -> [[__m512i; T]; N] {
+        let Self {
+            avx512f, avx512bw, ..
+        } = self;
+        let mask = avx512f._mm512_set1_epi8(15);
+        let mut sums = self.splat(offsets);
         // The compiler is not told how often: unrolled, it would go token by token, in chains of sums of
         // which each waits for the one before (a tenth to a quarter slower).
         let lines = black_box(weights.len()).min(weights.len());
         for index in 0..lines {
-            let line: __m256i = cast(weights[index].0);
-            let low = avx2._mm256_and_si256(line, mask);
-            let high = avx2._mm256_srli_epi16::<4>(line);
-            let high = avx2._mm256_and_si256(high, mask);
+            let line = cast(weights[index].0);
+            let low = avx512f._mm512_and_si512(line, mask);
+            let high = avx512bw._mm512_srli_epi16::<4>(line);
+            let high = avx512f._mm512_and_si512(high, mask);
             for tile in 0..N {
                 for token in 0..T {
-                    let column = i32::from_le_bytes(columns[tile][index][token]);
-                    let column = avx._mm256_set1_epi32(column);
-                    let sum = self.dot(sums[tile][token], low, column);
-                    let column = i32::from_le_bytes(columns[tile][index + 4][token]);
-                    let column = avx._mm256_set1_epi32(column);
-                    sums[tile][token] = self.dot(sum, high, column);
+                    let sum = self.dot(sums[tile][token], low, columns[tile][index][token]);
+                    sums[tile][token] = self.dot(sum, high, columns[tile][index + 4][token]);
                 }
-            }
-        }
-        for tile in 0..N {
-            for token in 0..T {
-                let offset = avx._mm256_set1_epi32(offsets[tile][token]);
-                sums[tile][token] = avx2._mm256_sub_epi32(sums[tile][token], offset);
             }
         }
         sums
     }
+}
+
+impl Bytes for Vnni {
+    const REGISTERS: usize = 32;
+
     #[inline(always)]
     fn halves(self, x: &[u16; LANES]) -> __m256 {
         const ALL: u8 = 0xff;

@@ -14,17 +14,23 @@ pub(crate) const HALF_SCALE: f32 = f32::from_bits(0x7780_0000);
 /// Adding it rounds to a whole number, which then stands in the lower bits.
 pub(crate) const ROUNDING: f32 = 12_582_912.0;
 
-/// A block of eight rows at 8 bits: four columns of row 0, of row 1, and so on; eight times.
+/// Turning it in a byte with a sign makes a byte without one that is 128 larger.
+pub(crate) const SIGN: u8 = 0x80;
+
+/// Rows of a matrix that lie together: as many as the widest vectors take.
+pub(crate) const ROWS: usize = 16;
+
+/// A block of [`ROWS`] at 8 bits, their signs turned: four columns of row 0, of row 1, and so on; eight times.
 pub(crate) type Block8 = [Line; 8];
 /// The same at 4 bits: a byte holds column `c` and, in its upper half, column `c + 16`.
 pub(crate) type Block4 = [Line; 4];
 /// Four columns of `T` tokens.
 pub(crate) type Columns<const T: usize> = [[u8; 4]; T];
 
-/// 32 bytes that no cache line splits.
+/// A line of the cache: four columns of [`ROWS`].
 #[derive(Clone, Copy)]
-#[repr(C, align(32))]
-pub(crate) struct Line(pub(crate) [u8; 32]);
+#[repr(C, align(64))]
+pub(crate) struct Line(pub(crate) [u8; 4 * ROWS]);
 
 /// Vectors of a processor.
 pub(crate) trait Machine: Copy + Send + Sync {
@@ -32,8 +38,12 @@ pub(crate) trait Machine: Copy + Send + Sync {
     type Floats: Copy;
     /// Eight i32.
     type Whole: Copy;
+    /// How it multiplies rows of a matrix.
+    type Rows: Rows;
     /// Vectors that its registers hold.
     const REGISTERS: usize;
+
+    fn rows(self) -> Self::Rows;
 
     fn splat(self, x: f32) -> Self::Floats;
     fn load(self, x: &[f32; LANES]) -> Self::Floats;
@@ -56,26 +66,53 @@ pub(crate) trait Machine: Copy + Send + Sync {
     fn halves(self, x: &[u16; LANES]) -> Self::Floats;
     /// 32 whole numbers in `-128..=127`, as bytes.
     fn bytes(self, x: [Self::Whole; 4]) -> [u8; BLOCK];
-    /// Products of eight rows with `N` times `T` tokens; of the weights and columns only
-    /// `-128 * -128` may not occur, as columns are in `-127..=127`. `offsets` are the products with
-    /// weights of 128: a machine may need them.
+    /// All eight together: halves, then quarters, then neighbours.
+    fn sum(self, x: Self::Floats) -> f32;
+    /// The largest of all eight, where all are numbers.
+    fn largest(self, x: Self::Floats) -> f32;
+    /// Says that memory from here on will be read soon.
+    fn soon<T>(self, place: &T, bytes_ahead: usize);
+}
+
+/// Vectors of rows of a matrix: all [`ROWS`] that lie together, or a part of them.
+pub(crate) trait Rows: Copy {
+    /// An f32 for every row.
+    type Floats: Copy;
+    /// An i32 for every row.
+    type Whole: Copy;
+    /// Rows of a vector; [`ROWS`] are a multiple of it, it is one of [`LANES`].
+    const COUNT: usize;
+
+    fn zero(self) -> Self::Floats;
+    /// Scales of a part of the rows, which are finite numbers of half precision.
+    fn scales(self, scales: &[u16; ROWS], part: usize) -> Self::Floats;
+    /// `sums` and the products, which are to be scaled by rows and by `step`, rounded as [`Machine`] says.
+    fn add(
+        self,
+        sums: Self::Floats,
+        products: Self::Whole,
+        scales: Self::Floats,
+        step: f32,
+    ) -> Self::Floats;
+    /// The rows, eight and eight.
+    fn eights(self, floats: Self::Floats) -> impl AsRef<[[f32; LANES]]>;
+    /// Products of a part of the rows with `N` times `T` tokens; columns are in `-127..=127`, as products
+    /// of bytes in pairs need. `offsets` are the products with weights of -128: a machine may need them.
     fn products8<const T: usize, const N: usize>(
         self,
         weights: &Block8,
+        part: usize,
         columns: [&[Columns<T>; 8]; N],
         offsets: [&[i32; T]; N],
     ) -> [[Self::Whole; T]; N];
-    /// The same for weights in `0..=15`, less `offsets`, which are the products with weights of 8.
+    /// The same for weights in `0..=15`, and `offsets`, which are the products with weights of -8.
     fn products4<const T: usize, const N: usize>(
         self,
         weights: &Block4,
+        part: usize,
         columns: [&[Columns<T>; 8]; N],
         offsets: [&[i32; T]; N],
     ) -> [[Self::Whole; T]; N];
-    /// All eight together: halves, then quarters, then neighbours.
-    fn sum(self, x: Self::Floats) -> f32;
-    /// Says that memory from here on will be read soon.
-    fn soon<T>(self, place: &T, bytes_ahead: usize);
 }
 
 /// Work that is compiled once for every machine.
@@ -92,9 +129,11 @@ pub(crate) fn run(work: impl Work) {
     work.run(super::portable::Portable);
 }
 
-/// `e` to the power of `x` in `-87..=87`, within a share of `2e-7 + 1e-7 * |x|`.
+/// `e` to the power of every `x` in `-87..=87`, within a share of `2e-7 + 1e-7 * |x|`.
+///
+/// All go through one operation after the other: what one waits for, the others fill.
 #[inline(always)]
-pub(crate) fn exp<M: Machine>(m: M, x: M::Floats) -> M::Floats {
+pub(crate) fn exp<M: Machine, const W: usize>(m: M, mut x: [M::Floats; W]) -> [M::Floats; W] {
     const SERIES: [f32; 6] = [
         1.339_887_4e-3,
         9.618_437e-3,
@@ -103,29 +142,47 @@ pub(crate) fn exp<M: Machine>(m: M, x: M::Floats) -> M::Floats {
         std::f32::consts::LN_2,
         1.0,
     ];
-    let x = m.mul(x, m.splat(std::f32::consts::LOG2_E));
-    let x = m.max(x, m.splat(-126.0));
-    // The smaller one, by way of the larger of their opposites.
-    let zero = m.splat(0.0);
-    let x = m.sub(zero, m.max(m.sub(zero, x), m.splat(-126.0)));
-    let whole = m.whole(x);
-    let rest = m.sub(x, m.floats(whole));
-    let mut sum = m.splat(1.535_336_2e-4);
-    for factor in SERIES {
-        sum = m.mul_add(sum, rest, m.splat(factor));
+    let (zero, least) = (m.splat(0.0), m.splat(-126.0));
+    for x in &mut x {
+        *x = m.max(m.mul(*x, m.splat(std::f32::consts::LOG2_E)), least);
     }
-    m.mul(sum, m.power_of_two(whole))
+    // The smaller one, by way of the larger of their opposites.
+    for x in &mut x {
+        *x = m.sub(zero, m.max(m.sub(zero, *x), least));
+    }
+    let mut whole = [m.whole(zero); W];
+    for (whole, x) in whole.iter_mut().zip(&mut x) {
+        *whole = m.whole(*x);
+        *x = m.sub(*x, m.floats(*whole));
+    }
+    let mut sums = [m.splat(1.535_336_2e-4); W];
+    for factor in SERIES {
+        for (sum, rest) in sums.iter_mut().zip(x) {
+            *sum = m.mul_add(*sum, rest, m.splat(factor));
+        }
+    }
+    for (sum, whole) in sums.iter_mut().zip(whole) {
+        *sum = m.mul(*sum, m.power_of_two(whole));
+    }
+    sums
 }
 
 /// The activation of Gemma: `gelu` in its tanh form, written as `x * sigmoid`.
 #[inline(always)]
-pub(crate) fn gelu<M: Machine>(m: M, x: M::Floats) -> M::Floats {
+pub(crate) fn gelu<M: Machine, const W: usize>(m: M, x: [M::Floats; W]) -> [M::Floats; W] {
     const LINEAR: f32 = 1.595_769_2;
     const CUBIC: f32 = 0.071_354_814;
-    let square = m.mul(x, x);
-    let inner = m.mul(x, m.mul_add(square, m.splat(CUBIC), m.splat(LINEAR)));
-    let opposite = m.sub(m.splat(0.0), inner);
-    m.div(x, m.add(m.splat(1.0), exp(m, opposite)))
+    let mut opposites = x;
+    for opposite in &mut opposites {
+        let (x, square) = (*opposite, m.mul(*opposite, *opposite));
+        let inner = m.mul(x, m.mul_add(square, m.splat(CUBIC), m.splat(LINEAR)));
+        *opposite = m.sub(m.splat(0.0), inner);
+    }
+    let mut gates = exp(m, opposites);
+    for (gate, x) in gates.iter_mut().zip(x) {
+        *gate = m.div(x, m.add(m.splat(1.0), *gate));
+    }
+    gates
 }
 
 #[cfg(test)]
@@ -138,8 +195,9 @@ mod tests {
         fn run<M: Machine>(self, m: M) {
             for step in -160i16..=160 {
                 let x = f32::from(step) * 0.5;
-                let power = m.lanes(exp(m, m.splat(x)))[0];
-                let gate = m.lanes(gelu(m, m.splat(x)))[0];
+                let [power] = exp(m, [m.splat(x)]);
+                let [gate] = gelu(m, [m.splat(x)]);
+                let (power, gate) = (m.lanes(power)[0], m.lanes(gate)[0]);
                 self.0.push((x, power, gate));
             }
         }

@@ -1,9 +1,9 @@
 //! The inner loops of a model on a CPU, over plain slices.
 //!
-//! `machine` says what a processor does with eight numbers, `x86`, `bytes` and `portable` do it;
-//! `weights` holds the matrices, the largest one by halves in `planes`, `tile` the tokens, and
-//! `multiply`, `attend` and `norm` are what happens to them. `pool` spreads it over threads, `huge`
-//! puts weights where they are found fast.
+//! `machine` says what a processor does with eight numbers and with rows of a matrix, `x86`, `bytes` and
+//! `portable` do it; `weights` holds the matrices, the largest one by halves in `planes`, `tile` the
+//! tokens, and `multiply` with `product`, `attend` and `norm` are what happens to them. `pool` spreads it
+//! over threads, `huge` puts weights where they are found fast.
 //! All of them compute every token by itself, in one order, so a token's result does not depend on
 //! its company, on threads or on the processor.
 //!
@@ -21,6 +21,7 @@ pub(crate) mod norm;
 pub(crate) mod planes;
 pub(crate) mod pool;
 pub(crate) mod portable;
+mod product;
 #[cfg(test)]
 mod reference;
 pub(crate) mod tile;

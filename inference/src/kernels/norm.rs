@@ -4,8 +4,9 @@
     reason = "vector code is made where the processor's features are known"
 )]
 
-use super::machine::{LANES, Machine, Work, gelu, run};
-use super::tile::Tile;
+use super::machine::{LANES, Machine, Work, run};
+use super::multiply::gated;
+use super::tile::{TILE, Tile};
 
 /// What comes out of matrices, in the layout of [`super::multiply`].
 #[derive(Clone, Copy)]
@@ -52,33 +53,42 @@ impl Work for Join<'_> {
         if self.next.is_some() {
             input.begin(*tokens, width);
         }
-        for (token, row) in residual.chunks_exact_mut(width).enumerate() {
-            let row = row.as_chunks_mut::<LANES>().0;
-            if let Some((made, factors)) = self.made {
-                let token = *first + token;
-                let scale = root(
+        // All tokens go through one step after the other: what a step of one waits for, others fill.
+        let mut scales = [m.splat(0.0); TILE];
+        if let Some((made, factors)) = self.made {
+            let factors = factors.as_chunks::<LANES>().0;
+            for (token, scale) in scales.iter_mut().enumerate().take(*tokens) {
+                *scale = root(
                     m,
-                    row.len(),
+                    factors.len(),
                     self.epsilon,
                     #[inline(always)]
-                    |index| m.load(made.eight(index, token)),
+                    |index| m.load(made.eight(index, *first + token)),
                 );
-                let factors = factors.as_chunks::<LANES>().0;
+            }
+            for (token, row) in residual.chunks_exact_mut(width).enumerate() {
+                let row = row.as_chunks_mut::<LANES>().0;
                 for (index, (row, factors)) in row.iter_mut().zip(factors).enumerate() {
-                    let made = m.load(made.eight(index, token));
-                    let normed = m.mul(m.mul(made, scale), m.load(factors));
+                    let made = m.load(made.eight(index, *first + token));
+                    let normed = m.mul(m.mul(made, scales[token]), m.load(factors));
                     *row = m.lanes(m.add(m.load(row), normed));
                 }
             }
-            if let Some(factors) = self.next {
-                let scale = root(
+        }
+        if let Some(factors) = self.next {
+            let factors = factors.as_chunks::<LANES>().0;
+            for (row, scale) in residual.chunks_exact(width).zip(&mut scales) {
+                let row = row.as_chunks::<LANES>().0;
+                *scale = root(
                     m,
                     row.len(),
                     self.epsilon,
                     #[inline(always)]
                     |index| m.load(&row[index]),
                 );
-                let factors = factors.as_chunks::<LANES>().0;
+            }
+            for (token, row) in residual.chunks_exact(width).enumerate() {
+                let (row, scale) = (row.as_chunks::<LANES>().0, scales[token]);
                 input.put(
                     m,
                     token,
@@ -112,10 +122,10 @@ fn root<M: Machine>(
     m.splat(1.0 / (mean + epsilon).sqrt())
 }
 
-/// Makes the input of the last matrix of a feed-forward block: the activated gate times the rest.
+/// Makes the input of the last matrix of a feed-forward block.
 pub(crate) struct Gate<'a> {
     pub(crate) tile: &'a mut Tile,
-    /// The gate, followed by what it is for.
+    /// Products that were gated.
     pub(crate) made: Grouped<'a>,
     pub(crate) width: usize,
 }
@@ -131,17 +141,13 @@ impl Work for Gate<'_> {
     fn run<M: Machine>(self, m: M) {
         let tile = self.tile;
         tile.input.begin(tile.tokens, self.width);
-        let groups = self.width / LANES;
         for token in 0..tile.tokens {
             let place = tile.first + token;
             tile.input.put(
                 m,
                 token,
                 #[inline(always)]
-                |index| {
-                    let gate = gelu(m, m.load(self.made.eight(index, place)));
-                    m.mul(gate, m.load(self.made.eight(groups + index, place)))
-                },
+                |index| m.load(self.made.eight(gated(index), place)),
             );
         }
     }

@@ -8,8 +8,8 @@
     reason = "vector code is made where the processor's features are known"
 )]
 
-use super::machine::{BLOCK, Block4, Block8, LANES, Line, Machine, Work, run};
-use super::multiply;
+use super::machine::{BLOCK, Block4, Block8, LANES, Line, Machine, ROWS, Rows, SIGN, Work, run};
+use super::product;
 use super::tile::Input;
 use super::weights::{At, Packed};
 
@@ -32,7 +32,7 @@ pub(crate) struct Planes {
     pub(super) large: Packed,
     pub(super) small: Vec<Line>,
     /// The largest scale of every row, as a half.
-    pub(super) reach: Vec<[u16; LANES]>,
+    pub(super) reach: Vec<[u16; ROWS]>,
 }
 
 impl Planes {
@@ -40,20 +40,20 @@ impl Planes {
         let large = Packed::zeros::<LINES>(rows, width);
         Self {
             small: large.lines.clone(),
-            reach: vec![[0; LANES]; rows.div_ceil(LANES)],
+            reach: vec![[0; ROWS]; rows.div_ceil(ROWS)],
             large,
         }
     }
 
-    /// Writes a block of a row between those of the seven other rows.
+    /// Writes a block of a row between those of the other rows.
     pub(super) fn put(&mut self, at: At, scale: u16, weights: &[u8]) {
         const SIZE: u16 = 0x7fff;
         self.large.scales[at.block][at.lane] = scale;
-        let reach = &mut self.reach[at.group][at.lane];
+        let reach = &mut self.reach[at.sixteen][at.lane];
         *reach = (scale & SIZE).max(*reach);
         let large = &mut self.large.lines.as_chunks_mut::<LINES>().0[at.block];
         let small = &mut self.small.as_chunks_mut::<LINES>().0[at.block];
-        let columns = |column: usize| weights[column] ^ 0x80;
+        let columns = |column: usize| weights[column] ^ SIGN;
         for column in 0..BLOCK / 2 {
             let (low, high) = (columns(column), columns(column + BLOCK / 2));
             let (line, byte) = (column / 4, at.lane * 4 + column % 4);
@@ -64,9 +64,9 @@ impl Planes {
 
     /// Writes a row into `out`, which has its width.
     pub(super) fn look_up(&self, row: usize, out: &mut [f32]) {
-        let (group, lane) = (row / LANES, row % LANES);
-        let (blocks, scales) = self.large.group::<LINES>(group, out.len());
-        let small = &self.small.as_chunks::<LINES>().0[group * blocks.len()..];
+        let (sixteen, lane) = (row / ROWS, row % ROWS);
+        let (blocks, scales) = self.large.sixteen::<LINES>(sixteen, out.len());
+        let small = &self.small.as_chunks::<LINES>().0[sixteen * blocks.len()..];
         let blocks = blocks.iter().zip(small).zip(scales);
         for (((large, small), scales), out) in blocks.zip(out.chunks_exact_mut(BLOCK)) {
             let scale = half::f16::from_bits(scales[lane]).to_f32();
@@ -75,7 +75,7 @@ impl Planes {
                 .iter()
                 .flat_map(|line| &line.0[lane * 4..lane * 4 + 4]);
             for (out, byte) in out.iter_mut().zip(bytes) {
-                *out = scale * f32::from(byte.cast_signed());
+                *out = scale * f32::from((byte ^ SIGN).cast_signed());
             }
         }
     }
@@ -100,12 +100,12 @@ impl Planes {
 /// A block as it lies where all of it is read.
 #[inline(always)]
 pub(super) fn join(large: &Block4, small: &Block4) -> Block8 {
-    let mut lines = [Line([0; 32]); 8];
+    let mut lines = [Line([0; 4 * ROWS]); 8];
     for line in 0..LINES {
-        for byte in 0..32 {
+        for byte in 0..4 * ROWS {
             let (large, small) = (large[line].0[byte], small[line].0[byte]);
-            lines[line].0[byte] = (large << 4 | small & 15) ^ 0x80;
-            lines[line + LINES].0[byte] = (large & 0xf0 | small >> 4) ^ 0x80;
+            lines[line].0[byte] = large << 4 | small & 15;
+            lines[line + LINES].0[byte] = large & 0xf0 | small >> 4;
         }
     }
     lines
@@ -121,16 +121,21 @@ struct Refine<'a, T, F> {
 impl<T, F: Fn(&mut T) -> (u32, &mut f32)> Work for Refine<'_, T, F> {
     #[inline(always)]
     fn run<M: Machine>(self, m: M) {
-        // Rows mostly come in order, and those of a group are computed together.
-        let mut known = (usize::MAX, [0.0; LANES]);
+        // Rows mostly come in order, and those that lie together are computed together.
+        let mut known = (usize::MAX, [[0.0; LANES]; ROWS / LANES]);
         for item in self.rows {
             let (row, product) = (self.parts)(item);
-            let (group, lane) = (row as usize / LANES, row as usize % LANES);
-            if group != known.0 {
-                let [[sums]] = multiply::whole::<M, 1, 1>(m, self.planes, group, [self.input]);
-                known = (group, m.lanes(sums));
+            let (sixteen, lane) = (row as usize / ROWS, row as usize % ROWS);
+            if sixteen != known.0 {
+                known.0 = sixteen;
+                let eights = M::Rows::COUNT / LANES;
+                for (part, out) in known.1.chunks_mut(eights).enumerate() {
+                    let [[sums]] =
+                        product::whole::<M, 1, 1>(m, self.planes, sixteen, part, [self.input]);
+                    out.copy_from_slice(m.rows().eights(sums).as_ref());
+                }
             }
-            *product = known.1[lane];
+            *product = known.1.as_flattened()[lane];
         }
     }
 }
@@ -138,7 +143,7 @@ impl<T, F: Fn(&mut T) -> (u32, &mut f32)> Work for Refine<'_, T, F> {
 /// What has to be known of some tokens so that half of every byte is enough.
 #[derive(Default)]
 pub(crate) struct Bounds {
-    /// The products with weights of 8 less the middle of what is left out, for every block and token.
+    /// The products with weights of -8 and the middle of what is left out, for every block and token.
     pub(super) offsets: Vec<i32>,
     /// What a row's product may be too small by, for every token: so many times the row's largest scale.
     pub(super) margins: Vec<f32>,
@@ -147,7 +152,7 @@ pub(crate) struct Bounds {
 impl Bounds {
     /// Those of so many tokens that lie together.
     pub(super) fn of(tokens: usize, quants: &[u8], scales: &[f32], offsets4: &[i32]) -> Self {
-        // `offsets4` are eight times the sums of the bytes: with the middle they are 8 - 7.5 / 16 times.
+        // `offsets4` are -8 times the sums of the bytes: with the middle they are 7.5 / 16 - 8 times.
         const SHARE: i32 = 15;
         let offsets = offsets4.iter().map(|offset| offset - offset * SHARE / 256);
         let mut squares = vec![0f32; tokens];
@@ -172,7 +177,7 @@ impl Bounds {
 mod tests {
     use candle_core::quantized::GgmlDType;
 
-    use super::super::multiply::{multiply, stride};
+    use super::super::multiply::{Wanted, multiply, stride};
     use super::super::pool::Pool;
     use super::super::reference::{file, random, tiles};
     use super::super::tile::{TILE, Tile};
@@ -191,11 +196,11 @@ mod tests {
     }
 
     /// By groups, tokens and rows.
-    fn products(matrices: &[&Matrix], tiles: &[Tile], tokens: usize, roughly: bool) -> Vec<f32> {
+    fn products(matrices: &[&Matrix], tiles: &[Tile], tokens: usize, wanted: Wanted) -> Vec<f32> {
         let groups = matrices.iter().map(|matrix| matrix.groups());
         let mut out = vec![0.0; groups.sum::<usize>() * LANES * stride(tokens)];
         let mut pool = Pool::new(1).expect("nobody has to be started");
-        multiply(&mut pool, matrices, tiles, tokens, roughly, &mut out);
+        multiply(&mut pool, matrices, tiles, tokens, wanted, &mut out);
         out
     }
 
@@ -219,12 +224,12 @@ mod tests {
             let x: Vec<_> = (0..tokens * WIDTH).map(|_| random(&mut seed)).collect();
             let mut tiles = tiles(&x, WIDTH, false);
 
-            let right = products(&[&packed[0], &packed[1]], &tiles, tokens, false);
-            assert!(products(&[&planes], &tiles, tokens, false) == right);
+            let right = products(&[&packed[0], &packed[1]], &tiles, tokens, Wanted::Products);
+            assert!(products(&[&planes], &tiles, tokens, Wanted::Products) == right);
             for tile in &mut tiles {
                 tile.input.bound();
             }
-            let bounds = products(&[&planes], &tiles, tokens, true);
+            let bounds = products(&[&planes], &tiles, tokens, Wanted::Bounds);
 
             let (mut least, mut most, mut size) = (f32::MAX, 0f32, 0f32);
             for (bound, right) in bounds.iter().zip(&right) {

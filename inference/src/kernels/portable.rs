@@ -9,7 +9,9 @@
 
 use std::array::from_fn;
 
-use super::machine::{BLOCK, Block4, Block8, Columns, HALF_SCALE, LANES, Machine, ROUNDING};
+use super::machine::{
+    BLOCK, Block4, Block8, Columns, HALF_SCALE, LANES, Line, Machine, ROUNDING, ROWS, Rows, SIGN,
+};
 
 /// No features at all.
 #[derive(Clone, Copy)]
@@ -18,7 +20,13 @@ pub(crate) struct Portable;
 impl Machine for Portable {
     type Floats = [f32; LANES];
     type Whole = [i32; LANES];
+    type Rows = Self;
     const REGISTERS: usize = 16;
+
+    #[inline(always)]
+    fn rows(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> [f32; LANES] {
@@ -105,18 +113,71 @@ impl Machine for Portable {
     }
 
     #[inline(always)]
+    fn sum(self, x: [f32; LANES]) -> f32 {
+        let quarter = |lane: usize| x[lane] + x[lane + 4];
+        (quarter(0) + quarter(2)) + (quarter(1) + quarter(3))
+    }
+
+    #[inline(always)]
+    fn largest(self, x: [f32; LANES]) -> f32 {
+        x.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    }
+
+    #[inline(always)]
+    fn soon<T>(self, _place: &T, _bytes_ahead: usize) {}
+}
+
+impl Rows for Portable {
+    type Floats = [f32; LANES];
+    type Whole = [i32; LANES];
+    const COUNT: usize = LANES;
+
+    #[inline(always)]
+    fn zero(self) -> [f32; LANES] {
+        [0.0; LANES]
+    }
+
+    #[inline(always)]
+    fn scales(self, scales: &[u16; ROWS], part: usize) -> [f32; LANES] {
+        self.halves(&scales.as_chunks().0[part])
+    }
+
+    #[inline(always)]
+    fn add(
+        self,
+        sums: [f32; LANES],
+        products: [i32; LANES],
+        scales: [f32; LANES],
+        step: f32,
+    ) -> [f32; LANES] {
+        self.mul_add(
+            self.floats(products),
+            scales.map(|scale| scale * step),
+            sums,
+        )
+    }
+
+    #[inline(always)]
+    fn eights(self, floats: [f32; LANES]) -> impl AsRef<[[f32; LANES]]> {
+        [floats]
+    }
+
+    #[inline(always)]
     fn products8<const T: usize, const N: usize>(
         self,
         weights: &Block8,
+        part: usize,
         columns: [&[Columns<T>; 8]; N],
         _: [&[i32; T]; N],
     ) -> [[[i32; LANES]; T]; N] {
         let product = |tile: usize, token: usize| {
             let mut sums = [0; LANES];
             for (line, columns) in weights.iter().zip(columns[tile]) {
-                for (sum, row) in sums.iter_mut().zip(line.0.as_chunks::<4>().0) {
+                for (sum, row) in sums.iter_mut().zip(rows_of(line, part)) {
                     let pairs = row.iter().zip(&columns[token]);
-                    *sum += pairs.map(|(w, x)| signed(*w) * signed(*x)).sum::<i32>();
+                    *sum += pairs
+                        .map(|(w, x)| signed(*w ^ SIGN) * signed(*x))
+                        .sum::<i32>();
                 }
             }
             sums
@@ -128,14 +189,15 @@ impl Machine for Portable {
     fn products4<const T: usize, const N: usize>(
         self,
         weights: &Block4,
+        part: usize,
         columns: [&[Columns<T>; 8]; N],
         offsets: [&[i32; T]; N],
     ) -> [[[i32; LANES]; T]; N] {
         let product = |tile: usize, token: usize| {
             let (low, high) = columns[tile].split_at(4);
-            let mut sums = [-offsets[tile][token]; LANES];
+            let mut sums = [offsets[tile][token]; LANES];
             for ((line, low), high) in weights.iter().zip(low).zip(high) {
-                for (sum, row) in sums.iter_mut().zip(line.0.as_chunks::<4>().0) {
+                for (sum, row) in sums.iter_mut().zip(rows_of(line, part)) {
                     for ((byte, low), high) in row.iter().zip(&low[token]).zip(&high[token]) {
                         let (lower, upper) = (i32::from(byte & 15), i32::from(byte >> 4));
                         *sum += lower * signed(*low) + upper * signed(*high);
@@ -146,15 +208,11 @@ impl Machine for Portable {
         };
         from_fn(|tile| from_fn(|token| product(tile, token)))
     }
+}
 
-    #[inline(always)]
-    fn sum(self, x: [f32; LANES]) -> f32 {
-        let quarter = |lane: usize| x[lane] + x[lane + 4];
-        (quarter(0) + quarter(2)) + (quarter(1) + quarter(3))
-    }
-
-    #[inline(always)]
-    fn soon<T>(self, _place: &T, _bytes_ahead: usize) {}
+/// Four columns of every row of a part of a line.
+fn rows_of(line: &Line, part: usize) -> &[[u8; 4]] {
+    &line.0.as_chunks().0[part * LANES..][..LANES]
 }
 
 fn signed(byte: u8) -> i32 {

@@ -3,8 +3,8 @@
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{Device, Tensor};
 
-use super::machine::{Columns, LANES, Machine, Work, run};
-use super::multiply::{multiply, stride};
+use super::machine::{Columns, LANES, Machine, ROWS, Rows, Work, run};
+use super::multiply::{Wanted, gated, multiply, stride};
 use super::pool::Pool;
 use super::portable::Portable;
 use super::tile::{Forms, Input, TILE, Tile, cut};
@@ -133,7 +133,7 @@ fn products_are_those_of_plain_sums() -> Result<()> {
             &[&matrix],
             &best,
             tokens,
-            false,
+            Wanted::Products,
             &mut out,
         );
 
@@ -175,6 +175,45 @@ fn products_are_those_of_plain_sums() -> Result<()> {
 }
 
 #[test]
+fn a_gate_is_applied_to_its_products() -> Result<()> {
+    let mut seed = SplitMix64(13);
+    for round in 0..24 {
+        let (rows, width) = (1 + below(&mut seed, 90), 64);
+        let tokens = 1 + below(&mut seed, 14);
+        let mut matrix = || {
+            let bytes = file(GgmlDType::Q4_0, rows, width, &mut seed);
+            Matrix::read("m", &mut bytes.as_slice(), GgmlDType::Q4_0, rows, width)
+        };
+        let matrices = [&matrix()?, &matrix()?];
+        let x: Vec<f32> = (0..tokens * width).map(|_| random(&mut seed)).collect();
+        let tiles = tiles(&x, width, false);
+        let groups = matrices[0].groups();
+        let products = |wanted| -> Result<_> {
+            let mut out = vec![0.0; 2 * groups * LANES * stride(tokens)];
+            let pool = &mut Pool::new(1 + round % 3)?;
+            multiply(pool, &matrices, &tiles, tokens, wanted, &mut out);
+            Ok(out)
+        };
+
+        let (both, ours) = (products(Wanted::Products)?, products(Wanted::Gated)?);
+
+        for (row, token) in (0..rows).flat_map(|row| (0..tokens).map(move |token| (row, token))) {
+            let place = |group| (group * stride(tokens) + token) * LANES + row % LANES;
+            let group = row / LANES;
+            let x = f64::from(both[place(group)]);
+            let inner = 0.797_884_560_802_865_4 * (x + 0.044_715 * x.powi(3));
+            let right = 0.5 * x * (1.0 + inner.tanh()) * f64::from(both[place(groups + group)]);
+            let ours = f64::from(ours[place(gated(group))]);
+            assert!(
+                (ours - right).abs() < 1e-5 * (1.0 + right.abs()),
+                "{row} {token}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn kinds_without_a_kernel_are_hardly_rounded() -> Result<()> {
     let mut seed = SplitMix64(11);
     for kind in OF_CANDLE {
@@ -208,7 +247,7 @@ struct Products<'a>(&'a [Vec<u8>; 2], &'a mut Vec<[f32; LANES]>);
 impl Work for Products<'_> {
     fn run<M: Machine>(self, m: M) {
         let Self([weights, columns], out) = self;
-        let lines = weights.as_chunks::<32>().0;
+        let lines = weights.as_chunks::<64>().0;
         let lines: Vec<_> = lines
             .iter()
             .map(|line| super::machine::Line(*line))
@@ -226,21 +265,33 @@ impl Work for Products<'_> {
         for ((eight, four), pair) in eights.iter().zip(fours).zip(columns.iter().zip(others)) {
             let columns = [pair.0, pair.1];
             let offsets = columns.map(offsets);
-            let eight = m.products8::<3, 2>(eight, columns, [&offsets[0], &offsets[1]]);
-            let four = m.products4::<3, 2>(four, columns, [&[0, 77, -1234], &[5, 0, 9999]]);
-            let all = eight.into_iter().chain(four).flatten();
-            out.extend(all.map(|sums| m.lanes(m.floats(sums))));
+            let (rows, fours) = (m.rows(), [&[0, 77, -1234], &[5, 0, 9999]]);
+            let mut sums = [[[0.0; LANES]; ROWS / LANES]; 12];
+            let eights = M::Rows::COUNT / LANES;
+            for part in 0..ROWS / M::Rows::COUNT {
+                let offsets = [&offsets[0], &offsets[1]];
+                let eight = rows.products8::<3, 2>(eight, part, columns, offsets);
+                let four = rows.products4::<3, 2>(four, part, columns, fours);
+                let scales = rows.scales(&[half::f16::ONE.to_bits(); ROWS], part);
+                let all = eight.into_iter().chain(four).flatten();
+                for (sums, products) in sums.iter_mut().zip(all) {
+                    let floats = rows.add(rows.zero(), products, scales, 1.0);
+                    let part = &mut sums[part * eights..][..eights];
+                    part.copy_from_slice(rows.eights(floats).as_ref());
+                }
+            }
+            out.extend(sums.as_flattened());
         }
     }
 }
 
-/// The products of columns with weights of 128.
+/// The products of columns with weights of -128.
 fn offsets<const T: usize>(columns: &[Columns<T>; 8]) -> [i32; T] {
     let mut offsets = [0; T];
     for four in columns {
         for (offset, bytes) in offsets.iter_mut().zip(four) {
             let bytes = bytes.iter().map(|byte| i32::from(byte.cast_signed()));
-            *offset += 128 * bytes.sum::<i32>();
+            *offset -= 128 * bytes.sum::<i32>();
         }
     }
     offsets

@@ -42,10 +42,9 @@ pub(crate) struct Input {
     pub(crate) quants: Vec<u8>,
     /// One for every block and token.
     pub(crate) scales: Vec<f32>,
-    /// 128 times the sum of the bytes of every block, which 8-bit weights without a sign are too large
-    /// by.
+    /// -128 times the sum of the bytes of every block, as 8-bit weights without a sign are too large by 128.
     pub(crate) offsets8: Vec<i32>,
-    /// Eight times that sum, which 4-bit weights are too large by.
+    /// -8 times that sum, as 4-bit weights are too large by 8.
     pub(crate) offsets4: Vec<i32>,
     /// Token by token.
     pub(crate) plain: Vec<f32>,
@@ -119,12 +118,7 @@ impl Input {
     fn put_block<M: Machine>(&mut self, m: M, token: usize, block: usize, x: [M::Floats; 4]) {
         let low = m.max(m.abs(x[0]), m.abs(x[1]));
         let sizes = m.max(low, m.max(m.abs(x[2]), m.abs(x[3])));
-        let mut largest = 0f32;
-        for size in m.lanes(sizes) {
-            if size > largest {
-                largest = size;
-            }
-        }
+        let largest = m.largest(sizes);
         let inverse = if largest > 0.0 {
             m.splat(SIZE_MAX / largest)
         } else {
@@ -143,8 +137,8 @@ impl Input {
         // what is not finite, too.
         let sum = (sum + ROUNDING).to_bits().wrapping_sub(ROUNDING.to_bits());
         let sum = sum.cast_signed();
-        self.offsets8[place] = 128 * sum;
-        self.offsets4[place] = 8 * sum;
+        self.offsets8[place] = -128 * sum;
+        self.offsets4[place] = -8 * sum;
         let bytes = m.bytes(whole);
         let first = block * self.tokens * BLOCK / 4 + token;
         let out = self.quants.as_chunks_mut::<4>().0;

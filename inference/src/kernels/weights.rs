@@ -11,7 +11,7 @@ use candle_core::Device;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 
 use super::huge::place;
-use super::machine::{BLOCK, LANES, Line};
+use super::machine::{BLOCK, LANES, Line, ROWS, SIGN};
 use super::planes::{self, Planes};
 use super::tile::SIZE_MAX;
 use crate::error::{Error, Result};
@@ -33,9 +33,9 @@ pub(crate) struct Matrix {
 
 /// How the weights of a matrix are stored in memory.
 pub(crate) enum Form {
-    /// `Q8_0`, eight rows interleaved; a block is eight lines.
+    /// `Q8_0`, sixteen rows interleaved; a block is eight lines.
     Eight(Packed),
-    /// `Q4_0`, eight rows interleaved; a block is four lines.
+    /// `Q4_0`, sixteen rows interleaved; a block is four lines.
     Four(Packed),
     /// 8 bits of a great many rows, in two halves.
     Planes(Planes),
@@ -45,12 +45,12 @@ pub(crate) enum Form {
     Dense(Vec<f32>),
 }
 
-/// Blocks of 32 columns of 8 rows, group of rows by group of rows, each with its 8 scales.
+/// Blocks of 32 columns of [`ROWS`], sixteen rows by sixteen, each with their scales.
 ///
-/// Takes the very bytes that it takes in the file; missing rows of the last group are zeros.
+/// Takes the very bytes that it takes in the file; missing rows of the last sixteen are zeros.
 pub(crate) struct Packed {
     pub(crate) lines: Vec<Line>,
-    pub(crate) scales: Vec<[u16; LANES]>,
+    pub(crate) scales: Vec<[u16; ROWS]>,
 }
 
 impl Matrix {
@@ -96,7 +96,7 @@ impl Matrix {
         Ok(Self { rows, width, form })
     }
 
-    /// Groups of eight rows; the last one may be padded.
+    /// Groups of eight rows that a product has; the last one may be padded.
     pub(crate) fn groups(&self) -> usize {
         self.rows.div_ceil(LANES)
     }
@@ -163,11 +163,11 @@ impl Matrix {
 /// Where a block belongs.
 #[derive(Clone, Copy)]
 pub(super) struct At {
-    /// The group of its row.
-    pub(super) group: usize,
-    /// Counted through all groups.
+    /// The sixteen of its row.
+    pub(super) sixteen: usize,
+    /// Counted through all of them.
     pub(super) block: usize,
-    /// Its row within the group.
+    /// Its row within the sixteen.
     pub(super) lane: usize,
 }
 
@@ -191,7 +191,11 @@ impl<R: Read> Rest<'_, R> {
     fn eight(&mut self, rows: usize) -> Result<Packed> {
         let mut packed = Packed::zeros::<8>(rows, self.width);
         self.bytes(rows, |at, scale, weights| {
-            packed.put::<8>(at, scale, weights);
+            let mut turned = [0; BLOCK];
+            for (turned, weight) in turned.iter_mut().zip(weights) {
+                *turned = weight ^ SIGN;
+            }
+            packed.put::<8>(at, scale, &turned);
         })?;
         Ok(packed)
     }
@@ -208,11 +212,11 @@ impl<R: Read> Rest<'_, R> {
         if self.kind == GgmlDType::Q8_0 {
             return self.packed::<32>(rows, put);
         }
-        for group in 0..rows.div_ceil(LANES) {
-            let values = self.floats(LANES.min(rows - group * LANES))?;
+        for sixteen in 0..rows.div_ceil(ROWS) {
+            let values = self.floats(ROWS.min(rows - sixteen * ROWS))?;
             for (index, block) in values.chunks_exact(BLOCK).enumerate() {
                 let (scale, weights) = rounded(block);
-                put(self.at(group, index, scale)?, scale, &weights);
+                put(self.at(sixteen, index, scale)?, scale, &weights);
             }
         }
         Ok(())
@@ -225,27 +229,27 @@ impl<R: Read> Rest<'_, R> {
         mut put: impl FnMut(At, u16, &[u8]),
     ) -> Result<()> {
         let mut bytes = Vec::new();
-        for group in 0..rows.div_ceil(LANES) {
-            self.rows(LANES.min(rows - group * LANES), &mut bytes)?;
+        for sixteen in 0..rows.div_ceil(ROWS) {
+            self.rows(ROWS.min(rows - sixteen * ROWS), &mut bytes)?;
             let blocks = bytes.chunks_exact(SCALE_BYTES + BYTES).enumerate();
             for (index, block) in blocks {
                 let (scale, weights) = block.split_at(SCALE_BYTES);
                 let scale = u16::from_le_bytes([scale[0], scale[1]]);
-                put(self.at(group, index, scale)?, scale, weights);
+                put(self.at(sixteen, index, scale)?, scale, weights);
             }
         }
         Ok(())
     }
 
-    /// Where a block of a group belongs, counted row by row; its scale has to be finite.
-    fn at(&self, group: usize, index: usize, scale: u16) -> Result<At> {
+    /// Where a block of sixteen rows belongs, counted row by row; its scale has to be finite.
+    fn at(&self, sixteen: usize, index: usize, scale: u16) -> Result<At> {
         if scale & NOT_FINITE == NOT_FINITE {
             return Err(self.not_finite());
         }
         let blocks = self.width / BLOCK;
         Ok(At {
-            group,
-            block: group * blocks + index % blocks,
+            sixteen,
+            block: sixteen * blocks + index % blocks,
             lane: index / blocks,
         })
     }
@@ -319,14 +323,14 @@ fn rounded(block: &[f32]) -> (u16, [u8; BLOCK]) {
 
 impl Packed {
     pub(super) fn zeros<const LINES: usize>(rows: usize, width: usize) -> Self {
-        let blocks = rows.div_ceil(LANES) * (width / BLOCK);
+        let blocks = rows.div_ceil(ROWS) * (width / BLOCK);
         Self {
-            lines: vec![Line([0; 32]); blocks * LINES],
-            scales: vec![[0; LANES]; blocks],
+            lines: vec![Line([0; 4 * ROWS]); blocks * LINES],
+            scales: vec![[0; ROWS]; blocks],
         }
     }
 
-    /// Writes a block of a row between those of the seven other rows.
+    /// Writes a block of a row between those of the other rows.
     fn put<const LINES: usize>(&mut self, at: At, scale: u16, weights: &[u8]) {
         self.scales[at.block][at.lane] = scale;
         let lines = &mut self.lines.as_chunks_mut::<LINES>().0[at.block];
@@ -335,22 +339,22 @@ impl Packed {
         }
     }
 
-    /// Blocks and scales of a group.
+    /// Blocks and scales of sixteen rows.
     #[inline(always)]
-    pub(super) fn group<const LINES: usize>(
+    pub(super) fn sixteen<const LINES: usize>(
         &self,
-        group: usize,
+        sixteen: usize,
         width: usize,
-    ) -> (&[[Line; LINES]], &[[u16; LANES]]) {
+    ) -> (&[[Line; LINES]], &[[u16; ROWS]]) {
         let blocks = width / BLOCK;
-        let lines = &self.lines[group * blocks * LINES..][..blocks * LINES];
-        let scales = &self.scales[group * blocks..][..blocks];
+        let lines = &self.lines[sixteen * blocks * LINES..][..blocks * LINES];
+        let scales = &self.scales[sixteen * blocks..][..blocks];
         (lines.as_chunks().0, scales)
     }
 
     fn look_up<const LINES: usize>(&self, row: usize, width: usize, out: &mut [f32]) {
-        let (group, lane) = (row / LANES, row % LANES);
-        let first = group * (width / BLOCK);
+        let (sixteen, lane) = (row / ROWS, row % ROWS);
+        let first = sixteen * (width / BLOCK);
         for (block, out) in out.chunks_exact_mut(BLOCK).enumerate() {
             let index = first + block;
             let scale = half::f16::from_bits(self.scales[index][lane]).to_f32();
@@ -360,7 +364,7 @@ impl Packed {
                 .flat_map(|line| &line.0[lane * 4..lane * 4 + 4]);
             for (column, byte) in bytes.enumerate() {
                 if LINES == 8 {
-                    out[column] = scale * f32::from(byte.cast_signed());
+                    out[column] = scale * f32::from((byte ^ SIGN).cast_signed());
                 } else {
                     let nibble = |bits: u8| f32::from(bits.cast_signed() - 8);
                     out[column] = scale * nibble(byte & 15);

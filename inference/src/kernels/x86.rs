@@ -11,7 +11,7 @@ use pulp::x86::V3;
 use pulp::{NullaryFnOnce, cast};
 
 use super::bytes::{Bytes, Pairs, Vnni};
-use super::machine::{BLOCK, Block4, Block8, Columns, LANES, Machine, Work};
+use super::machine::{BLOCK, LANES, Machine, Work};
 
 /// A processor by how it multiplies bytes; the rest is alike.
 #[derive(Clone, Copy)]
@@ -69,7 +69,13 @@ impl<M: Machine, W: Work> NullaryFnOnce for Call<M, W> {
 impl<B: Bytes> Machine for X86<B> {
     type Floats = __m256;
     type Whole = __m256i;
+    type Rows = B;
     const REGISTERS: usize = B::REGISTERS;
+
+    #[inline(always)]
+    fn rows(self) -> B {
+        self.bytes
+    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
@@ -156,26 +162,6 @@ impl<B: Bytes> Machine for X86<B> {
     }
 
     #[inline(always)]
-    fn products8<const T: usize, const N: usize>(
-        self,
-        weights: &Block8,
-        columns: [&[Columns<T>; 8]; N],
-        offsets: [&[i32; T]; N],
-    ) -> [[__m256i; T]; N] {
-        self.bytes.products8(weights, columns, offsets)
-    }
-
-    #[inline(always)]
-    fn products4<const T: usize, const N: usize>(
-        self,
-        weights: &Block4,
-        columns: [&[Columns<T>; 8]; N],
-        offsets: [&[i32; T]; N],
-    ) -> [[__m256i; T]; N] {
-        self.bytes.products4(weights, columns, offsets)
-    }
-
-    #[inline(always)]
     fn sum(self, x: __m256) -> f32 {
         let upper = self.v3.avx._mm256_extractf128_ps::<1>(x);
         let quarters = self
@@ -190,6 +176,15 @@ impl<B: Bytes> Machine for X86<B> {
         self.v3
             .sse
             ._mm_cvtss_f32(self.v3.sse._mm_add_ss(pairs, last))
+    }
+
+    #[inline(always)]
+    fn largest(self, x: __m256) -> f32 {
+        let V3 { sse, sse3, avx, .. } = self.v3;
+        let upper = avx._mm256_extractf128_ps::<1>(x);
+        let quarters = sse._mm_max_ps(avx._mm256_castps256_ps128(x), upper);
+        let pairs = sse._mm_max_ps(quarters, sse._mm_movehl_ps(quarters, quarters));
+        sse._mm_cvtss_f32(sse._mm_max_ss(pairs, sse3._mm_movehdup_ps(pairs)))
     }
 
     #[inline(always)]
