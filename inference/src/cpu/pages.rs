@@ -45,6 +45,15 @@ impl Stored for u16 {
 }
 
 impl Page {
+    /// Becomes the same as another of its kind.
+    pub(crate) fn copy(&mut self, other: &Self) {
+        match (&mut self.0, &other.0) {
+            (Numbers::Full(page), Numbers::Full(other)) => page.copy_from_slice(other),
+            (Numbers::Half(page), Numbers::Half(other)) => page.copy_from_slice(other),
+            _ => {}
+        }
+    }
+
     /// Writes numbers at every `step`-th place from `start` on.
     pub(crate) fn write(&mut self, start: usize, step: usize, numbers: &[f32]) {
         match &mut self.0 {

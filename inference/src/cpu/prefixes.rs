@@ -1,7 +1,7 @@
 //! Beginnings of prompts that were computed before, for whoever begins alike.
 //!
 //! A page is known by its tokens and by the page before it. Pages that are whole are never written
-//! again, so sequences read the same ones.
+//! again, so sequences read the same ones; of one that goes on otherwise they copy what is alike.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ struct Known {
 }
 
 /// How far a sequence is known.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Followed {
     pages: usize,
     last: u64,
@@ -74,7 +74,44 @@ impl Prefixes {
             }
             pages.advance(sequence, PAGE);
         }
+        self.reuse_part(pages, sequence, tokens);
         sequence.length - before
+    }
+
+    /// Copies the page that goes on like a sequence for longest, as far as it does.
+    fn reuse_part(&mut self, pages: &mut Pages, sequence: &mut Sequence, tokens: &[u32]) {
+        let Followed { pages: whole, last } = sequence.followed;
+        let rest = tokens.get(sequence.length..).unwrap_or_default();
+        let Some((_, rest)) = rest
+            .split_last()
+            .filter(|_| sequence.length == whole * PAGE)
+        else {
+            return;
+        };
+        let followers = self
+            .known
+            .iter_mut()
+            .filter(|((before, _), _)| *before == last);
+        let parts = followers.map(|((_, tokens), known)| {
+            let pairs = tokens.iter().zip(rest);
+            (
+                pairs.take_while(|(known, token)| known == token).count(),
+                known,
+            )
+        });
+        let Some((count, known)) = parts
+            .max_by_key(|(count, _)| *count)
+            .filter(|(count, _)| *count > 0)
+        else {
+            return;
+        };
+        known.used = self.time;
+        pages.extend(sequence, count);
+        for (table, known) in sequence.tables.iter_mut().zip(&known.pages) {
+            let own = table.pages.back_mut().and_then(Arc::get_mut);
+            own.expect("a page that was just made").copy(known);
+        }
+        pages.advance(sequence, count);
     }
 
     /// Remembers the whole pages of a prompt, as far as it is computed.
@@ -115,5 +152,54 @@ impl Prefixes {
         };
         self.known.insert(key, known);
         self.number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::tests::batch;
+    use crate::cpu::{Model, Part};
+    use crate::error::Result;
+    use crate::network::Network;
+
+    /// Goes on with a prompt, and remembers it for others; returns the logits after its last token.
+    fn read(model: &mut Model, mut sequence: Sequence, prompt: &[u32]) -> Result<Vec<f32>> {
+        let mut row = Vec::new();
+        while sequence.length < prompt.len() {
+            let end = prompt.len().min(sequence.length / PAGE * PAGE + PAGE);
+            let part = Part {
+                ids: &prompt[sequence.length..end],
+                sequence: &mut sequence,
+                wanted: 1,
+            };
+            model.step(&mut [part])?.row(0).copy_to(&mut row);
+            model.keep(&mut sequence, prompt);
+        }
+        Ok(row)
+    }
+
+    #[test]
+    fn the_part_of_a_page_that_is_alike_is_not_computed_again() -> Result<()> {
+        let model = &mut batch()?.network;
+        let first: Vec<u32> = (300..400).collect();
+        let mut second = first.clone();
+        second[45..].reverse();
+        let right = read(&mut batch()?.network, Sequence::default(), &second)?;
+        let before = read(model, Sequence::default(), &first)?;
+
+        let mut sequence = Sequence::default();
+        assert_eq!(model.reuse(&mut sequence, &second), 45);
+        assert!(read(model, sequence, &second)? == right);
+
+        // Neither drove the other away; the last tokens are on no whole page.
+        for (tokens, right) in [(&first, before), (&second, right)] {
+            let mut sequence = Sequence::default();
+            assert_eq!(model.reuse(&mut sequence, tokens), 96);
+            assert!(read(model, sequence, tokens)? == right);
+        }
+        // The last token is computed, as its logits are wanted.
+        assert_eq!(model.reuse(&mut Sequence::default(), &first[..64]), 63);
+        Ok(())
     }
 }
