@@ -5,6 +5,10 @@
     clippy::inline_always,
     reason = "vector code is made where the processor's features are known"
 )]
+#![expect(
+    clippy::needless_range_loop,
+    reason = "loops over a constant become registers, iterators often stay in memory"
+)]
 
 use std::arch::x86_64::{__m256, __m256i, __m512, __m512i, _mm512_dpbusd_epi32};
 use std::hint::black_box;
@@ -12,7 +16,7 @@ use std::hint::black_box;
 use pulp::cast;
 use pulp::x86::V3;
 
-use super::machine::{Block4, Block8, Columns, HALF_SCALE, LANES, Line, ROWS, Rows, SIGN};
+use super::machine::{Columns, HALF_SCALE, LANES, Line, ROWS, Rows, SIGN};
 
 /// What differs between processors: how they multiply, how many registers they have and how they read
 /// halves.
@@ -26,10 +30,10 @@ pub(super) trait Bytes: Rows + Send + Sync {
 #[derive(Clone, Copy)]
 pub(super) struct Pairs(pub(super) V3);
 
-/// Bytes of a line that are a part of eight rows.
+/// Four columns of eight rows, of which a line has two.
 #[inline(always)]
-fn part_of(line: &Line, part: usize) -> __m256i {
-    cast(line.0.as_chunks::<32>().0[part])
+fn half_line(weights: &[Line], index: usize) -> __m256i {
+    cast(weights[index / 2].0.as_chunks::<32>().0[index % 2])
 }
 
 impl Rows for Pairs {
@@ -62,8 +66,7 @@ impl Rows for Pairs {
     #[inline(always)]
     fn products8<const T: usize, const N: usize>(
         self,
-        weights: &Block8,
-        part: usize,
+        weights: &[Line],
         columns: [&[Columns<T>; 8]; N],
         _: [&[i32; T]; N],
     ) -> [[__m256i; T]; N] {
@@ -71,10 +74,10 @@ impl Rows for Pairs {
         let ones = avx._mm256_set1_epi16(1);
         let sign = avx._mm256_set1_epi8(SIGN.cast_signed());
         let mut sums = [[avx._mm256_setzero_si256(); T]; N];
-        for index in 0..weights.len() {
+        for index in 0..2 * weights.len() {
             // The instruction multiplies bytes without a sign by bytes with one, so the sign of the
             // weight moves over to the column. 128 * 127 twice is just below what 16 bits hold.
-            let line = avx2._mm256_xor_si256(part_of(&weights[index], part), sign);
+            let line = avx2._mm256_xor_si256(half_line(weights, index), sign);
             let sizes = avx2._mm256_abs_epi8(line);
             for tile in 0..N {
                 for token in 0..T {
@@ -93,16 +96,15 @@ impl Rows for Pairs {
     #[inline(always)]
     fn products4<const T: usize, const N: usize>(
         self,
-        weights: &Block4,
-        part: usize,
+        weights: &[Line],
         columns: [&[Columns<T>; 8]; N],
         offsets: [&[i32; T]; N],
     ) -> [[__m256i; T]; N] {
         let V3 { avx, avx2, .. } = self.0;
         let mask = avx._mm256_set1_epi8(15);
         let mut sums = [[avx._mm256_setzero_si256(); T]; N];
-        for index in 0..weights.len() {
-            let line = part_of(&weights[index], part);
+        for index in 0..4 {
+            let line = half_line(weights, index);
             let low = avx2._mm256_and_si256(line, mask);
             let high = avx2._mm256_srli_epi16::<4>(line);
             let high = avx2._mm256_and_si256(high, mask);
@@ -230,13 +232,12 @@ impl Rows for Vnni {
     #[inline(always)]
     fn products8<const T: usize, const N: usize>(
         self,
-        weights: &Block8,
-        _: usize,
+        weights: &[Line],
         columns: [&[Columns<T>; 8]; N],
         offsets: [&[i32; T]; N],
     ) -> [[__m512i; T]; N] {
         let mut sums = self.splat(offsets);
-        for index in 0..weights.len() {
+        for index in 0..8 {
             let line = cast(weights[index].0);
             for tile in 0..N {
                 for token in 0..T {
@@ -251,8 +252,7 @@ impl Rows for Vnni {
     #[inline(always)]
     fn products4<const T: usize, const N: usize>(
         self,
-        weights: &Block4,
-        _: usize,
+        weights: &[Line],
         columns: [&[Columns<T>; 8]; N],
         offsets: [&[i32; T]; N],
     ) -> [[__m512i; T]; N] {
@@ -263,8 +263,7 @@ impl Rows for Vnni {
         let mut sums = self.splat(offsets);
         // The compiler is not told how often: unrolled, it would go token by token, in chains of sums of
         // which each waits for the one before (a tenth to a quarter slower).
-        let lines = black_box(weights.len()).min(weights.len());
-        for index in 0..lines {
+        for index in 0..black_box(4).min(4) {
             let line = cast(weights[index].0);
             let low = avx512f._mm512_and_si512(line, mask);
             let high = avx512bw._mm512_srli_epi16::<4>(line);

@@ -20,14 +20,11 @@ pub(crate) const SIGN: u8 = 0x80;
 /// Rows of a matrix that lie together: as many as the widest vectors take.
 pub(crate) const ROWS: usize = 16;
 
-/// A block of [`ROWS`] at 8 bits, their signs turned: four columns of row 0, of row 1, and so on; eight times.
-pub(crate) type Block8 = [Line; 8];
-/// The same at 4 bits: a byte holds column `c` and, in its upper half, column `c + 16`.
-pub(crate) type Block4 = [Line; 4];
 /// Four columns of `T` tokens.
 pub(crate) type Columns<const T: usize> = [[u8; 4]; T];
 
-/// A line of the cache: four columns of [`ROWS`].
+/// A line of the cache: four columns of as many rows as a machine takes at a time, and of the next four
+/// columns, if there is room.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct Line(pub(crate) [u8; 4 * ROWS]);
@@ -82,6 +79,8 @@ pub(crate) trait Rows: Copy {
     type Whole: Copy;
     /// Rows of a vector; [`ROWS`] are a multiple of it, it is one of [`LANES`].
     const COUNT: usize;
+    /// Parts of [`ROWS`].
+    const PARTS: usize = ROWS / Self::COUNT;
 
     fn zero(self) -> Self::Floats;
     /// Scales of a part of the rows, which are finite numbers of half precision.
@@ -96,20 +95,21 @@ pub(crate) trait Rows: Copy {
     ) -> Self::Floats;
     /// The rows, eight and eight.
     fn eights(self, floats: Self::Floats) -> impl AsRef<[[f32; LANES]]>;
-    /// Products of a part of the rows with `N` times `T` tokens; columns are in `-127..=127`, as products
-    /// of bytes in pairs need. `offsets` are the products with weights of -128: a machine may need them.
+    /// Products of a part of the rows with `N` times `T` tokens. `weights` are a block at 8 bits, their signs
+    /// turned: four columns of row 0, of row 1, and so on; eight times. Columns are in `-127..=127`, as
+    /// products of bytes in pairs need. `offsets` are the products with weights of -128: a machine may need
+    /// them.
     fn products8<const T: usize, const N: usize>(
         self,
-        weights: &Block8,
-        part: usize,
+        weights: &[Line],
         columns: [&[Columns<T>; 8]; N],
         offsets: [&[i32; T]; N],
     ) -> [[Self::Whole; T]; N];
-    /// The same for weights in `0..=15`, and `offsets`, which are the products with weights of -8.
+    /// The same for weights in `0..=15`: a byte holds column `c` and, in its upper half, column `c + 16`.
+    /// `offsets` are the products with weights of -8.
     fn products4<const T: usize, const N: usize>(
         self,
-        weights: &Block4,
-        part: usize,
+        weights: &[Line],
         columns: [&[Columns<T>; 8]; N],
         offsets: [&[i32; T]; N],
     ) -> [[Self::Whole; T]; N];
@@ -127,6 +127,19 @@ pub(crate) fn run(work: impl Work) {
         return;
     };
     work.run(super::portable::Portable);
+}
+
+/// Rows that this processor's vectors have.
+pub(crate) fn rows_together() -> usize {
+    struct Ask<'a>(&'a mut usize);
+    impl Work for Ask<'_> {
+        fn run<M: Machine>(self, _: M) {
+            *self.0 = M::Rows::COUNT;
+        }
+    }
+    let mut rows = LANES;
+    run(Ask(&mut rows));
+    rows
 }
 
 /// `e` to the power of every `x` in `-87..=87`, within a share of `2e-7 + 1e-7 * |x|`.

@@ -8,7 +8,7 @@
     reason = "vector code is made where the processor's features are known"
 )]
 
-use super::machine::{BLOCK, Block4, Block8, LANES, Line, Machine, ROWS, Rows, SIGN, Work, run};
+use super::machine::{BLOCK, LANES, Line, Machine, ROWS, Rows, SIGN, Work, run};
 use super::product;
 use super::tile::Input;
 use super::weights::{At, Packed};
@@ -48,34 +48,36 @@ impl Planes {
     /// Writes a block of a row between those of the other rows.
     pub(super) fn put(&mut self, at: At, scale: u16, weights: &[u8]) {
         const SIZE: u16 = 0x7fff;
-        self.large.scales[at.block][at.lane] = scale;
+        self.large.put_scale(at, scale);
         let reach = &mut self.reach[at.sixteen][at.lane];
         *reach = (scale & SIZE).max(*reach);
-        let large = &mut self.large.lines.as_chunks_mut::<LINES>().0[at.block];
-        let small = &mut self.small.as_chunks_mut::<LINES>().0[at.block];
         let columns = |column: usize| weights[column] ^ SIGN;
         for column in 0..BLOCK / 2 {
             let (low, high) = (columns(column), columns(column + BLOCK / 2));
-            let (line, byte) = (column / 4, at.lane * 4 + column % 4);
-            large[line].0[byte] = low >> 4 | high & 0xf0;
-            small[line].0[byte] = low & 15 | high << 4;
+            let (line, place) = self.large.place::<LINES>(at, column / 4);
+            let byte = 4 * place + column % 4;
+            self.large.lines[line].0[byte] = low >> 4 | high & 0xf0;
+            self.small[line].0[byte] = low & 15 | high << 4;
         }
     }
 
     /// Writes a row into `out`, which has its width.
     pub(super) fn look_up(&self, row: usize, out: &mut [f32]) {
         let (sixteen, lane) = (row / ROWS, row % ROWS);
-        let (blocks, scales) = self.large.sixteen::<LINES>(sixteen, out.len());
-        let small = &self.small.as_chunks::<LINES>().0[sixteen * blocks.len()..];
-        let blocks = blocks.iter().zip(small).zip(scales);
-        for (((large, small), scales), out) in blocks.zip(out.chunks_exact_mut(BLOCK)) {
-            let scale = half::f16::from_bits(scales[lane]).to_f32();
-            let lines = join(large, small);
-            let bytes = lines
-                .iter()
-                .flat_map(|line| &line.0[lane * 4..lane * 4 + 4]);
-            for (out, byte) in out.iter_mut().zip(bytes) {
-                *out = scale * f32::from((byte ^ SIGN).cast_signed());
+        for (block, out) in out.chunks_exact_mut(BLOCK).enumerate() {
+            let at = At {
+                sixteen,
+                block,
+                lane,
+            };
+            let scale = self.large.scale(at);
+            for column in 0..BLOCK / 2 {
+                let (line, place) = self.large.place::<LINES>(at, column / 4);
+                let byte = 4 * place + column % 4;
+                let (large, small) = (self.large.lines[line].0[byte], self.small[line].0[byte]);
+                let number = |byte: u8| f32::from((byte ^ SIGN).cast_signed());
+                out[column] = scale * number(large << 4 | small & 15);
+                out[column + BLOCK / 2] = scale * number(large & 0xf0 | small >> 4);
             }
         }
     }
@@ -97,15 +99,17 @@ impl Planes {
     }
 }
 
-/// A block as it lies where all of it is read.
+/// A block as it lies where all of it is read; there is nothing behind twice the lines of a half.
 #[inline(always)]
-pub(super) fn join(large: &Block4, small: &Block4) -> Block8 {
-    let mut lines = [Line([0; 4 * ROWS]); 8];
-    for line in 0..LINES {
+pub(super) fn join(large: &[Line], small: &[Line]) -> [Line; 2 * LINES] {
+    let mut lines = [Line([0; 4 * ROWS]); 2 * LINES];
+    let (lows, highs) = lines.split_at_mut(large.len());
+    let halves = large.iter().zip(small);
+    for ((low, high), (large, small)) in lows.iter_mut().zip(highs).zip(halves) {
         for byte in 0..4 * ROWS {
-            let (large, small) = (large[line].0[byte], small[line].0[byte]);
-            lines[line].0[byte] = large << 4 | small & 15;
-            lines[line + LINES].0[byte] = large & 0xf0 | small >> 4;
+            let (large, small) = (large.0[byte], small.0[byte]);
+            low.0[byte] = large << 4 | small & 15;
+            high.0[byte] = large & 0xf0 | small >> 4;
         }
     }
     lines

@@ -10,7 +10,7 @@
 use std::array::from_fn;
 
 use super::machine::{
-    BLOCK, Block4, Block8, Columns, HALF_SCALE, LANES, Line, Machine, ROUNDING, ROWS, Rows, SIGN,
+    BLOCK, Columns, HALF_SCALE, LANES, Line, Machine, ROUNDING, ROWS, Rows, SIGN,
 };
 
 /// No features at all.
@@ -165,15 +165,14 @@ impl Rows for Portable {
     #[inline(always)]
     fn products8<const T: usize, const N: usize>(
         self,
-        weights: &Block8,
-        part: usize,
+        weights: &[Line],
         columns: [&[Columns<T>; 8]; N],
         _: [&[i32; T]; N],
     ) -> [[[i32; LANES]; T]; N] {
         let product = |tile: usize, token: usize| {
             let mut sums = [0; LANES];
-            for (line, columns) in weights.iter().zip(columns[tile]) {
-                for (sum, row) in sums.iter_mut().zip(rows_of(line, part)) {
+            for (line, columns) in half_lines(weights).zip(columns[tile]) {
+                for (sum, row) in sums.iter_mut().zip(line.as_chunks::<4>().0) {
                     let pairs = row.iter().zip(&columns[token]);
                     *sum += pairs
                         .map(|(w, x)| signed(*w ^ SIGN) * signed(*x))
@@ -188,16 +187,15 @@ impl Rows for Portable {
     #[inline(always)]
     fn products4<const T: usize, const N: usize>(
         self,
-        weights: &Block4,
-        part: usize,
+        weights: &[Line],
         columns: [&[Columns<T>; 8]; N],
         offsets: [&[i32; T]; N],
     ) -> [[[i32; LANES]; T]; N] {
         let product = |tile: usize, token: usize| {
             let (low, high) = columns[tile].split_at(4);
             let mut sums = [offsets[tile][token]; LANES];
-            for ((line, low), high) in weights.iter().zip(low).zip(high) {
-                for (sum, row) in sums.iter_mut().zip(rows_of(line, part)) {
+            for ((line, low), high) in half_lines(weights).zip(low).zip(high) {
+                for (sum, row) in sums.iter_mut().zip(line.as_chunks::<4>().0) {
                     for ((byte, low), high) in row.iter().zip(&low[token]).zip(&high[token]) {
                         let (lower, upper) = (i32::from(byte & 15), i32::from(byte >> 4));
                         *sum += lower * signed(*low) + upper * signed(*high);
@@ -210,9 +208,9 @@ impl Rows for Portable {
     }
 }
 
-/// Four columns of every row of a part of a line.
-fn rows_of(line: &Line, part: usize) -> &[[u8; 4]] {
-    &line.0.as_chunks().0[part * LANES..][..LANES]
+/// Four columns of eight rows, of which a line has two.
+fn half_lines(weights: &[Line]) -> impl Iterator<Item = &[u8; 4 * LANES]> {
+    weights.iter().flat_map(|line| line.0.as_chunks().0)
 }
 
 fn signed(byte: u8) -> i32 {

@@ -138,15 +138,17 @@ fn eight<M: Machine, const T: usize, const N: usize>(
     part: usize,
     inputs: [&Input; N],
 ) -> Sums<M, T, N> {
-    let (lines, scales) = packed.sixteen::<8>(sixteen, inputs[0].width);
+    let (lines, scales) = packed.part::<M::Rows, 8>(sixteen, part);
+    let size = 8 / M::Rows::PARTS;
     sum(
         m.rows(),
         (scales, part),
         Blocks::<T>::all(inputs, |input| &input.offsets8),
         #[inline(always)]
         |block, columns, offsets| {
-            soon(m, T * N, &lines[block]);
-            m.rows().products8(&lines[block], part, columns, offsets)
+            let lines = &lines[block * size..][..size];
+            soon(m, T * N, lines);
+            m.rows().products8(lines, columns, offsets)
         },
     )
 }
@@ -161,15 +163,17 @@ fn four<'a, M: Machine, const T: usize, const N: usize>(
     inputs: [&'a Input; N],
     offsets: impl Fn(&'a Input) -> &'a [i32],
 ) -> Sums<M, T, N> {
-    let (lines, scales) = packed.sixteen::<4>(sixteen, inputs[0].width);
+    let (lines, scales) = packed.part::<M::Rows, 4>(sixteen, part);
+    let size = 4 / M::Rows::PARTS;
     sum(
         m.rows(),
         (scales, part),
         Blocks::<T>::all(inputs, offsets),
         #[inline(always)]
         |block, columns, offsets| {
-            soon(m, T * N, &lines[block]);
-            m.rows().products4(&lines[block], part, columns, offsets)
+            let lines = &lines[block * size..][..size];
+            soon(m, T * N, lines);
+            m.rows().products4(lines, columns, offsets)
         },
     )
 }
@@ -203,18 +207,21 @@ pub(super) fn whole<M: Machine, const T: usize, const N: usize>(
     part: usize,
     inputs: [&Input; N],
 ) -> Sums<M, T, N> {
-    let (large, scales) = planes.large.sixteen::<4>(sixteen, inputs[0].width);
-    let small = &planes.small.as_chunks::<4>().0[sixteen * large.len()..][..large.len()];
+    let (large, scales) = planes.large.part::<M::Rows, 4>(sixteen, part);
+    let small = &planes.small[(sixteen * M::Rows::PARTS + part) * large.len()..][..large.len()];
+    let size = 4 / M::Rows::PARTS;
     sum(
         m.rows(),
         (scales, part),
         Blocks::<T>::all(inputs, |input| &input.offsets8),
         #[inline(always)]
         |block, columns, offsets| {
-            soon(m, T * N, &large[block]);
-            soon(m, T * N, &small[block]);
-            let lines = join(&large[block], &small[block]);
-            m.rows().products8(&lines, part, columns, offsets)
+            let large = &large[block * size..][..size];
+            let small = &small[block * size..][..size];
+            soon(m, T * N, large);
+            soon(m, T * N, small);
+            let lines = join(large, small);
+            m.rows().products8(&lines[..2 * size], columns, offsets)
         },
     )
 }

@@ -3,7 +3,7 @@
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{Device, Tensor};
 
-use super::machine::{Columns, LANES, Machine, ROWS, Rows, Work, run};
+use super::machine::{Columns, LANES, Line, Machine, ROWS, Rows, Work, run};
 use super::multiply::{Wanted, gated, multiply, stride};
 use super::pool::Pool;
 use super::portable::Portable;
@@ -247,11 +247,7 @@ struct Products<'a>(&'a [Vec<u8>; 2], &'a mut Vec<[f32; LANES]>);
 impl Work for Products<'_> {
     fn run<M: Machine>(self, m: M) {
         let Self([weights, columns], out) = self;
-        let lines = weights.as_chunks::<64>().0;
-        let lines: Vec<_> = lines
-            .iter()
-            .map(|line| super::machine::Line(*line))
-            .collect();
+        let lines = weights.as_chunks().0;
         let columns = columns
             .as_chunks::<4>()
             .0
@@ -268,10 +264,12 @@ impl Work for Products<'_> {
             let (rows, fours) = (m.rows(), [&[0, 77, -1234], &[5, 0, 9999]]);
             let mut sums = [[[0.0; LANES]; ROWS / LANES]; 12];
             let eights = M::Rows::COUNT / LANES;
-            for part in 0..ROWS / M::Rows::COUNT {
+            for part in 0..M::Rows::PARTS {
                 let offsets = [&offsets[0], &offsets[1]];
-                let eight = rows.products8::<3, 2>(eight, part, columns, offsets);
-                let four = rows.products4::<3, 2>(four, part, columns, fours);
+                let eight = part_of::<M::Rows>(eight, part);
+                let eight = rows.products8::<3, 2>(&eight, columns, offsets);
+                let four = part_of::<M::Rows>(four, part);
+                let four = rows.products4::<3, 2>(&four, columns, fours);
                 let scales = rows.scales(&[half::f16::ONE.to_bits(); ROWS], part);
                 let all = eight.into_iter().chain(four).flatten();
                 for (sums, products) in sums.iter_mut().zip(all) {
@@ -283,6 +281,14 @@ impl Work for Products<'_> {
             out.extend(sums.as_flattened());
         }
     }
+}
+
+/// A part of sixteen rows as a machine reads it.
+fn part_of<R: Rows>(lines: &[[u8; 64]], part: usize) -> Vec<Line> {
+    let fours = lines.iter().map(|line| line.chunks_exact(4 * R::COUNT));
+    let fours = fours.filter_map(|mut parts| parts.nth(part));
+    let bytes: Vec<u8> = fours.flatten().copied().collect();
+    bytes.as_chunks().0.iter().copied().map(Line).collect()
 }
 
 /// The products of columns with weights of -128.

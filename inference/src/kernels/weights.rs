@@ -4,6 +4,7 @@
     reason = "vector code is made where the processor's features are known"
 )]
 
+use std::array::from_fn;
 use std::io::Read;
 use std::ops::Range;
 
@@ -11,7 +12,7 @@ use candle_core::Device;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 
 use super::huge::place;
-use super::machine::{BLOCK, LANES, Line, ROWS, SIGN};
+use super::machine::{BLOCK, LANES, Line, ROWS, Rows, SIGN, rows_together};
 use super::planes::{self, Planes};
 use super::tile::SIZE_MAX;
 use crate::error::{Error, Result};
@@ -47,10 +48,16 @@ pub(crate) enum Form {
 
 /// Blocks of 32 columns of [`ROWS`], sixteen rows by sixteen, each with their scales.
 ///
-/// Takes the very bytes that it takes in the file; missing rows of the last sixteen are zeros.
+/// Rows that the processor takes at a time lie together, so with eight of them all blocks of the first eight
+/// come before those of the others. It takes the very bytes that it takes in the file; missing rows of the
+/// last sixteen are zeros.
 pub(crate) struct Packed {
     pub(crate) lines: Vec<Line>,
     pub(crate) scales: Vec<[u16; ROWS]>,
+    /// Blocks of a row.
+    blocks: usize,
+    /// Rows that lie together.
+    together: usize,
 }
 
 impl Matrix {
@@ -153,8 +160,8 @@ impl Matrix {
                     *out = half::f16::from_bits(*bits).to_f32();
                 }
             }
-            Form::Eight(packed) => packed.look_up::<8>(row, self.width, out),
-            Form::Four(packed) => packed.look_up::<4>(row, self.width, out),
+            Form::Eight(packed) => packed.look_up::<8>(row, out),
+            Form::Four(packed) => packed.look_up::<4>(row, out),
             Form::Planes(planes) => planes.look_up(row, out),
         }
     }
@@ -165,7 +172,7 @@ impl Matrix {
 pub(super) struct At {
     /// The sixteen of its row.
     pub(super) sixteen: usize,
-    /// Counted through all of them.
+    /// Of those of its row.
     pub(super) block: usize,
     /// Its row within the sixteen.
     pub(super) lane: usize,
@@ -249,7 +256,7 @@ impl<R: Read> Rest<'_, R> {
         let blocks = self.width / BLOCK;
         Ok(At {
             sixteen,
-            block: sixteen * blocks + index % blocks,
+            block: index % blocks,
             lane: index / blocks,
         })
     }
@@ -323,46 +330,78 @@ fn rounded(block: &[f32]) -> (u16, [u8; BLOCK]) {
 
 impl Packed {
     pub(super) fn zeros<const LINES: usize>(rows: usize, width: usize) -> Self {
-        let blocks = rows.div_ceil(ROWS) * (width / BLOCK);
+        let blocks = width / BLOCK;
+        let all = rows.div_ceil(ROWS) * blocks;
         Self {
-            lines: vec![Line([0; 4 * ROWS]); blocks * LINES],
-            scales: vec![[0; ROWS]; blocks],
+            lines: vec![Line([0; 4 * ROWS]); all * LINES],
+            scales: vec![[0; ROWS]; all],
+            blocks,
+            together: rows_together(),
         }
+    }
+
+    /// Where the `index`-th four columns of a block are: a line, and a place within it.
+    #[inline]
+    pub(super) fn place<const LINES: usize>(&self, at: At, index: usize) -> (usize, usize) {
+        if self.together == ROWS {
+            let line = (at.sixteen * self.blocks + at.block) * LINES + index;
+            return (line, at.lane);
+        }
+        let eight = at.sixteen * 2 + at.lane / LANES;
+        let line = (eight * self.blocks + at.block) * (LINES / 2) + index / 2;
+        (line, index % 2 * LANES + at.lane % LANES)
+    }
+
+    pub(super) fn scale(&self, at: At) -> f32 {
+        let scale = self.scales[at.sixteen * self.blocks + at.block][at.lane];
+        half::f16::from_bits(scale).to_f32()
+    }
+
+    pub(super) fn put_scale(&mut self, at: At, scale: u16) {
+        self.scales[at.sixteen * self.blocks + at.block][at.lane] = scale;
     }
 
     /// Writes a block of a row between those of the other rows.
     fn put<const LINES: usize>(&mut self, at: At, scale: u16, weights: &[u8]) {
-        self.scales[at.block][at.lane] = scale;
-        let lines = &mut self.lines.as_chunks_mut::<LINES>().0[at.block];
-        for (line, four) in lines.iter_mut().zip(weights.as_chunks::<4>().0) {
-            line.0.as_chunks_mut().0[at.lane] = *four;
+        self.put_scale(at, scale);
+        for (index, four) in weights.as_chunks::<4>().0.iter().enumerate() {
+            let (line, place) = self.place::<LINES>(at, index);
+            self.lines[line].0.as_chunks_mut().0[place] = *four;
         }
     }
 
-    /// Blocks and scales of sixteen rows.
+    /// Blocks of a part of sixteen rows, and scales of all sixteen.
     #[inline(always)]
-    pub(super) fn sixteen<const LINES: usize>(
+    pub(super) fn part<R: Rows, const LINES: usize>(
         &self,
         sixteen: usize,
-        width: usize,
-    ) -> (&[[Line; LINES]], &[[u16; ROWS]]) {
-        let blocks = width / BLOCK;
-        let lines = &self.lines[sixteen * blocks * LINES..][..blocks * LINES];
-        let scales = &self.scales[sixteen * blocks..][..blocks];
-        (lines.as_chunks().0, scales)
+        part: usize,
+    ) -> (&[Line], &[[u16; ROWS]]) {
+        let size = self.blocks * LINES / R::PARTS;
+        let lines = &self.lines[(sixteen * R::PARTS + part) * size..][..size];
+        let scales = &self.scales[sixteen * self.blocks..][..self.blocks];
+        (lines, scales)
     }
 
-    fn look_up<const LINES: usize>(&self, row: usize, width: usize, out: &mut [f32]) {
+    /// Four columns after the other of a block.
+    fn fours<const LINES: usize>(&self, at: At) -> [[u8; 4]; LINES] {
+        from_fn(|index| {
+            let (line, place) = self.place::<LINES>(at, index);
+            self.lines[line].0.as_chunks().0[place]
+        })
+    }
+
+    fn look_up<const LINES: usize>(&self, row: usize, out: &mut [f32]) {
         let (sixteen, lane) = (row / ROWS, row % ROWS);
-        let first = sixteen * (width / BLOCK);
         for (block, out) in out.chunks_exact_mut(BLOCK).enumerate() {
-            let index = first + block;
-            let scale = half::f16::from_bits(self.scales[index][lane]).to_f32();
-            let lines = &self.lines[index * LINES..(index + 1) * LINES];
-            let bytes = lines
-                .iter()
-                .flat_map(|line| &line.0[lane * 4..lane * 4 + 4]);
-            for (column, byte) in bytes.enumerate() {
+            let at = At {
+                sixteen,
+                block,
+                lane,
+            };
+            let scale = self.scale(at);
+            let bytes = self.fours::<LINES>(at);
+            for (column, byte) in bytes.as_flattened().iter().enumerate() {
                 if LINES == 8 {
                     out[column] = scale * f32::from((byte ^ SIGN).cast_signed());
                 } else {
@@ -370,6 +409,46 @@ impl Packed {
                     out[column] = scale * nibble(byte & 15);
                     out[column + BLOCK / 2] = scale * nibble(byte >> 4);
                 }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::portable::Portable;
+    use crate::splitmix::SplitMix64;
+
+    /// Whatever the processor of the test takes at a time.
+    #[test]
+    fn rows_lie_as_a_machine_of_eight_reads_them() {
+        let (rows, blocks) = (20, 3);
+        let mut packed = Packed::zeros::<8>(rows, blocks * BLOCK);
+        packed.together = LANES;
+        let all = (0..rows).flat_map(|row| (0..blocks).map(move |block| (row, block)));
+        let all = all.map(|(row, block)| At {
+            sixteen: row / ROWS,
+            block,
+            lane: row % ROWS,
+        });
+        let weights = |at: At| {
+            let seed = (at.sixteen * ROWS + at.lane) * blocks + at.block;
+            let mut seed = SplitMix64(seed as u64);
+            from_fn::<_, BLOCK, _>(|_| seed.next().to_le_bytes()[0])
+        };
+        for at in all.clone() {
+            packed.put::<8>(at, 0, &weights(at));
+        }
+
+        for at in all {
+            let weights = weights(at);
+            assert_eq!(packed.fours::<8>(at).as_flattened(), weights);
+            let (lines, _) = packed.part::<Portable, 8>(at.sixteen, at.lane / LANES);
+            let lines = &lines[at.block * 4..][..4];
+            for (index, four) in weights.as_chunks::<4>().0.iter().enumerate() {
+                let place = index % 2 * LANES + at.lane % LANES;
+                assert_eq!(lines[index / 2].0.as_chunks().0[place], *four);
             }
         }
     }
